@@ -1,0 +1,1 @@
+"""Genomics on object storage."""
