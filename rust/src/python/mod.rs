@@ -1,0 +1,3 @@
+//! The Python face of the core, one file a subject. Nothing else knows Python.
+
+pub mod formats;
