@@ -6,7 +6,10 @@
 use crate::codecs::Effort;
 use crate::columns::derive::Derived;
 use crate::columns::sequence::{self, Sequences};
-use crate::columns::{cigar, mate, md, name, next_record, position, quality, rows, tags, Core, Row, SOFT_CLIP, SKIP};
+use crate::columns::{cigar, mate, md, name, position, quality, rows, tags, Core, Row};
+use crate::cigar::{SKIP, SOFT_CLIP};
+use crate::record::{bin_of, iterate};
+use crate::tags::Tags;
 use crate::error::{corrupt, Error, Result};
 use crate::loss::{self, Loss};
 use crate::select::Selection;
@@ -49,7 +52,7 @@ pub struct Tile {
 
 /// Code a record stream, and prove that it decodes to the same bytes.
 pub fn encode(records: &[u8], options: &Options) -> Result<Tile> {
-    let digest_in = crate::digest::of_stream(records)?;
+    let digest_in = crate::digest::multiset(records)?;
     let lossy = loss::apply(records, &options.loss)?;
     let records = lossy.as_deref().unwrap_or(records);
     let mut tile = code(records, options.effort)?;
@@ -57,7 +60,7 @@ pub fn encode(records: &[u8], options: &Options) -> Result<Tile> {
         return Err(Error::Corrupt("a tile does not decode to the records it was made of".to_owned()));
     }
     tile.digest_in = digest_in;
-    tile.digest = if lossy.is_some() { crate::digest::of_stream(records)? } else { digest_in };
+    tile.digest = if lossy.is_some() { crate::digest::multiset(records)? } else { digest_in };
     Ok(tile)
 }
 
@@ -130,9 +133,8 @@ fn code_rest(core: &Core, rows: &[Row], effort: Effort, sizes: &mut Sizes) -> Re
 
 fn learn_reference(core: &Core, rows: &[Row], sequences: &mut Sequences) {
     for (record, row) in rows.iter().enumerate().filter(|&(record, _)| sequences.aligned[record]).collect::<Vec<_>>() {
-        let mut rest = row.tags;
-        while let Some(tag) = tags::next_tag(&mut rest) {
-            if &tag.key[..3] == b"MDZ" {
+        for tag in Tags::new(row.tags).map_while(Result::ok) {
+            if tag.name == *b"MD" && tag.kind == b'Z' {
                 md::learn(core, sequences, record, tag.value);
             }
         }
@@ -225,7 +227,7 @@ impl Fields<'_> {
         out.extend_from_slice(&core.pos[at].to_le_bytes());
         out.push(self.name.len() as u8 + 1);
         out.push(core.mapq[at]);
-        out.extend_from_slice(&bin(core.pos[at], core.end(at)).to_le_bytes());
+        out.extend_from_slice(&bin_of(core.pos[at].into(), core.end(at)).to_le_bytes());
         out.extend_from_slice(&(ops.len() as u16).to_le_bytes());
         out.extend_from_slice(&core.flag[at].to_le_bytes());
         out.extend_from_slice(&length.to_le_bytes());
@@ -253,25 +255,13 @@ impl Fields<'_> {
     }
 }
 
-/// `reg2bin` of SAMv1 §5.3.
-fn bin(pos: i32, end: i64) -> u16 {
-    let (start, last) = (i64::from(pos), end - 1);
-    for (shift, offset) in [(14, 4681), (17, 585), (20, 73), (23, 9), (26, 1)] {
-        if start >> shift == last >> shift {
-            return (offset + (start >> shift)) as u16;
-        }
-    }
-    0
-}
-
 /// The end offsets of runs of at most so many records and bytes, each of at least one record.
 pub fn split(records: &[u8], max_reads: usize, max_bytes: usize) -> Result<Vec<usize>> {
-    let (mut ends, mut rest) = (Vec::new(), records);
-    let (mut start, mut reads) = (0, 0);
-    while !rest.is_empty() {
-        let at = records.len() - rest.len();
-        next_record(&mut rest).ok_or_else(|| Error::Input("a record stream is cut short".to_owned()))?;
-        let end = records.len() - rest.len();
+    let mut ends = Vec::new();
+    let (mut start, mut end, mut reads) = (0, 0, 0);
+    for record in iterate(records) {
+        let at = end;
+        end += 4 + record?.bytes().len();
         if reads > 0 && (reads == max_reads || end - start > max_bytes) {
             ends.push(at);
             (start, reads) = (at, 0);
@@ -279,7 +269,7 @@ pub fn split(records: &[u8], max_reads: usize, max_bytes: usize) -> Result<Vec<u
         reads += 1;
     }
     if reads > 0 {
-        ends.push(records.len());
+        ends.push(end);
     }
     Ok(ends)
 }

@@ -5,7 +5,8 @@
 
 use super::md::{describe, Summary};
 use super::sequence::Sequences;
-use super::{Core, NONE, REVERSE, SOFT_CLIP, UNMAPPED};
+use super::{Core, NONE, REVERSE, UNMAPPED};
+use crate::cigar::SOFT_CLIP;
 
 const HARD_CLIP: u32 = 5;
 

@@ -16,7 +16,9 @@ pub mod sequence;
 pub mod strings;
 pub mod tags;
 
-use crate::error::{Error, Result};
+use crate::cigar::Cigar;
+use crate::error::Result;
+use crate::record::{iterate, Record};
 
 pub const PAIRED: u16 = 0x1;
 pub const UNMAPPED: u16 = 0x4;
@@ -28,8 +30,6 @@ pub const NOT_PRIMARY: u16 = 0x900;
 
 /// CIGAR operation codes in the order of "MIDNSHP=X".
 pub const DELETION: u32 = 2;
-pub const SKIP: u32 = 3;
-pub const SOFT_CLIP: u32 = 4;
 const CONSUMES_QUERY: u32 = 0b1_1001_0011;
 const CONSUMES_REFERENCE: u32 = 0b1_1000_1101;
 const ALIGNS: u32 = 0b1_1000_0001;
@@ -60,8 +60,7 @@ pub struct Row<'a> {
     pub mate_pos: i32,
     pub template_length: i32,
     pub name: &'a [u8],
-    /// Operations as little-endian 32-bit words.
-    pub cigar: &'a [u8],
+    pub cigar: Cigar<'a>,
     pub length: u32,
     /// Two bases a byte.
     pub bases: &'a [u8],
@@ -69,64 +68,42 @@ pub struct Row<'a> {
     pub tags: &'a [u8],
 }
 
-fn le32(data: &[u8], at: usize) -> i32 {
-    i32::from_le_bytes([data[at], data[at + 1], data[at + 2], data[at + 3]])
-}
-
-const FIXED: usize = 32;
-
 impl<'a> Row<'a> {
-    /// Split a record (without `block_size`) into its fields.
-    pub fn parse(record: &'a [u8]) -> Option<Self> {
-        let fixed = record.get(..FIXED)?;
-        let length = u32::try_from(le32(fixed, 16)).ok()?;
-        let operations = usize::from(u16::from_le_bytes([fixed[12], fixed[13]]));
-        let (name, rest) = record[FIXED..].split_at_checked(usize::from(fixed[8]))?;
-        let (cigar, rest) = rest.split_at_checked(operations * 4)?;
-        let (bases, rest) = rest.split_at_checked(length.div_ceil(2) as usize)?;
-        let (qualities, tags) = rest.split_at_checked(length as usize)?;
-        let (&0, name) = name.split_last()? else { return None };
+    fn new(record: &Record<'a>) -> Self {
         let mut row = Self {
-            tid: le32(fixed, 0), pos: le32(fixed, 4), mapq: fixed[9],
-            flag: u16::from_le_bytes([fixed[14], fixed[15]]),
-            mate_tid: le32(fixed, 20), mate_pos: le32(fixed, 24), template_length: le32(fixed, 28),
-            name, cigar, length, bases, qualities, tags,
+            tid: record.tid(),
+            pos: record.pos(),
+            mapq: record.mapq(),
+            flag: record.flag(),
+            mate_tid: record.mate_tid(),
+            mate_pos: record.mate_pos(),
+            template_length: record.template_length(),
+            name: record.name(),
+            cigar: record.raw_cigar(),
+            length: record.bases() as u32,
+            bases: record.sequence(),
+            qualities: record.qualities(),
+            tags: record.tag_bytes(),
         };
-        row.restore_long_cigar();
-        (!name.contains(&0)).then_some(row)
+        row.restore_long_cigar(record);
+        row
     }
 
-    /// In canonical form the `CG:B,I` of a placeholder CIGAR `<length>S<span>N` is the last tag.
-    fn restore_long_cigar(&mut self) {
-        let is_placeholder = self.cigar.len() == 8
-            && le32(self.cigar, 0) as u32 == self.length << 4 | SOFT_CLIP
-            && le32(self.cigar, 4) as u32 & 15 == SKIP;
-        if !is_placeholder {
-            return;
+    /// Take a CIGAR that BAM cannot count out of the `CG` tag, which is last in canonical form. Shorter ones
+    /// stay as they are.
+    fn restore_long_cigar(&mut self, record: &Record<'a>) {
+        let Some((tag, cigar)) = record.long_cigar() else { return };
+        let is_last = self.tags.ends_with(tag.bytes) && tag.kind == b'B' && tag.value[0] == b'I';
+        if cigar.len() > usize::from(u16::MAX) && is_last {
+            self.cigar = cigar;
+            self.tags = &self.tags[..self.tags.len() - tag.bytes.len()];
         }
-        let Some(at) = tags::last_tag(self.tags, b"CGBI") else { return };
-        self.cigar = &self.tags[at + 8..];
-        self.tags = &self.tags[..at];
     }
 }
 
 /// Split a record stream into rows.
 pub fn rows(records: &[u8]) -> Result<Vec<Row<'_>>> {
-    let mut rest = records;
-    let mut rows = Vec::new();
-    while !rest.is_empty() {
-        let row = next_record(&mut rest).and_then(Row::parse);
-        rows.push(row.ok_or_else(|| Error::Input(format!("record {} of a tile is malformed", rows.len())))?);
-    }
-    Ok(rows)
-}
-
-/// The next record of a stream, without its `block_size`.
-pub fn next_record<'a>(stream: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let (size, rest) = stream.split_first_chunk::<4>()?;
-    let (record, rest) = rest.split_at_checked(u32::from_le_bytes(*size) as usize)?;
-    *stream = rest;
-    Some(record)
+    iterate(records).map(|record| record.map(|record| Row::new(&record))).collect()
 }
 
 /// The columns of the core section: one entry a record.
@@ -157,8 +134,7 @@ impl Core {
             core.flag.push(row.flag);
             core.mapq.push(row.mapq);
             core.length.push(row.length);
-            let words = row.cigar.chunks_exact(4).map(|word| le32(word, 0) as u32);
-            core.ops.extend(words);
+            core.ops.extend(row.cigar.iter());
             core.op_start.push(core.ops.len() as u32);
         }
         (core.next, core.previous) = name::chains(rows);

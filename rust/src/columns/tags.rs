@@ -9,58 +9,22 @@ use super::derive::{Derived, Source};
 use super::{ints, strings, Row};
 use crate::error::{corrupt, Error, Result};
 use crate::stream::{zigzag, Reader, Writer};
+use crate::tags::{self, element_size, fixed_size};
 
 /// Two letters, class (`i` for all integers), element type of arrays.
 type Key = [u8; 4];
 
-/// One tag of a record: letters, type, element type (0 except for arrays) and value bytes.
-pub struct Tag<'a> {
-    pub key: Key,
-    pub value: &'a [u8],
+/// One tag of a record; the value of an array without its element type and count.
+struct Tag<'a> {
+    key: Key,
+    value: &'a [u8],
 }
 
-/// Bytes of a fixed-width type of BAM.
-pub fn width(kind: u8) -> Option<usize> {
-    match kind {
-        b'A' | b'c' | b'C' => Some(1),
-        b's' | b'S' => Some(2),
-        b'i' | b'I' | b'f' => Some(4),
-        _ => None,
+impl<'a> Tag<'a> {
+    fn new(tag: tags::Tag<'a>) -> Self {
+        let (element, value) = tag.array().unwrap_or((0, tag.value));
+        Self { key: [tag.name[0], tag.name[1], tag.kind, element], value }
     }
-}
-
-/// Take the next tag off `rest`. Values of Z and H come without NUL, arrays without type and count.
-pub fn next_tag<'a>(rest: &mut &'a [u8]) -> Option<Tag<'a>> {
-    let (&[first, second, kind], after) = rest.split_first_chunk::<3>()?;
-    let (value, after, element) = match kind {
-        b'Z' | b'H' => {
-            let end = memchr::memchr(0, after)?;
-            (&after[..end], &after[end + 1..], 0)
-        }
-        b'B' => {
-            let (&[element, a, b, c, d], after) = after.split_first_chunk::<5>()?;
-            let count = u32::from_le_bytes([a, b, c, d]) as usize;
-            let (value, after) = after.split_at_checked(count.checked_mul(width(element)?)?)?;
-            (value, after, element)
-        }
-        kind => {
-            let (value, after) = after.split_at_checked(width(kind)?)?;
-            (value, after, 0)
-        }
-    };
-    *rest = after;
-    Some(Tag { key: [first, second, kind, element], value })
-}
-
-/// Where the last tag begins, if it is `key` with `key[3]` as its element type.
-pub fn last_tag(tags: &[u8], key: &Key) -> Option<usize> {
-    let mut rest = tags;
-    let mut last = None;
-    while !rest.is_empty() {
-        let at = tags.len() - rest.len();
-        last = Some((at, next_tag(&mut rest)?.key));
-    }
-    last.filter(|(_, found)| found == key).map(|(at, _)| at)
 }
 
 fn column_of(key: Key) -> Key {
@@ -141,14 +105,10 @@ fn columns_of(list: &[u8], keys: &mut Vec<Key>) -> Vec<usize> {
 }
 
 fn split<'a>(row: &Row<'a>, record: usize, list: &mut Vec<u8>, tags: &mut Vec<Tag<'a>>) -> Result<()> {
-    let mut rest = row.tags;
     list.clear();
     tags.clear();
-    while !rest.is_empty() {
-        let tag = next_tag(&mut rest).ok_or_else(|| {
-            let name = String::from_utf8_lossy(row.name).into_owned();
-            Error::Input(format!("record {record} of a tile ({name}) has a malformed tag"))
-        })?;
+    for tag in tags::Tags::new(row.tags) {
+        let tag = Tag::new(tag.map_err(|error| error.within(&format!("record {record} of a tile")))?);
         list.extend(tag.key);
         tags.push(tag);
     }
@@ -170,11 +130,11 @@ impl<'a> Column<'a> {
             b'i' => self.write_integers(out, key, derived),
             b'Z' | b'H' => self.write_text(out, key, derived),
             b'B' => {
-                let size = width(key[3]).unwrap_or(1);
+                let size = element_size(key[3]).unwrap_or(1);
                 ints::write(out, &self.values.iter().map(|value| (value.len() / size) as i64).collect::<Vec<_>>());
                 write_planes(out, &self.values.concat(), size);
             }
-            kind => write_planes(out, &self.values.concat(), width(kind).unwrap_or(1)),
+            kind => write_planes(out, &self.values.concat(), fixed_size(kind).unwrap_or(1)),
         }
     }
 
@@ -284,8 +244,8 @@ fn split_lists(lengths: &[i64], mut data: &[u8]) -> Result<Vec<Vec<u8>>> {
         let (list, rest) = length.and_then(|length| data.split_at_checked(length)).ok_or_else(mismatch)?;
         let valid = |key: &[u8]| match key[2] {
             b'Z' | b'H' => true,
-            b'B' => width(key[3]).is_some() && key[3] != b'A',
-            kind => width(kind).is_some(),
+            b'B' => element_size(key[3]).is_some(),
+            kind => fixed_size(kind).is_some(),
         };
         if !list.chunks_exact(4).all(valid) {
             return Err(mismatch());
@@ -313,10 +273,10 @@ impl Values {
             }
             b'B' => {
                 let counts = ints::read(input, count)?;
-                Values::Arrays { counts, data: read_planes(input, width(key[3]).unwrap_or(1))?, start: 0 }
+                Values::Arrays { counts, data: read_planes(input, element_size(key[3]).unwrap_or(1))?, start: 0 }
             }
             kind => {
-                let size = width(kind).unwrap_or(1);
+                let size = fixed_size(kind).unwrap_or(1);
                 let data = read_planes(input, size)?;
                 if data.len() != count * size {
                     return Err(mismatch());
@@ -332,7 +292,7 @@ impl Values {
             Values::Integers { values, source } => {
                 let base = source.map_or(0, |source| derived.integer(source, record));
                 let value = values[at].wrapping_add(base).to_le_bytes();
-                out.extend_from_slice(&value[..width(kind[0]).unwrap_or(4)]);
+                out.extend_from_slice(&value[..fixed_size(kind[0]).unwrap_or(4)]);
             }
             Values::Text { exact, source, others, next } => {
                 if exact[at] == 0 {
@@ -346,14 +306,14 @@ impl Values {
             }
             Values::Arrays { counts, data, start } => {
                 let count = u32::try_from(counts[at]).map_err(|_| mismatch())?;
-                let end = *start + count as usize * width(kind[1]).unwrap_or(1);
+                let end = *start + count as usize * element_size(kind[1]).unwrap_or(1);
                 out.push(kind[1]);
                 out.extend_from_slice(&count.to_le_bytes());
                 out.extend_from_slice(data.get(*start..end).ok_or_else(mismatch)?);
                 *start = end;
             }
             Values::Fixed(data) => {
-                let size = width(kind[0]).unwrap_or(1);
+                let size = fixed_size(kind[0]).unwrap_or(1);
                 out.extend_from_slice(&data[at * size..(at + 1) * size]);
             }
         }
