@@ -18,6 +18,12 @@ SOURCES := $(shell find rust/src -name '*.rs' 2>/dev/null) rust/Cargo.toml rust/
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/cargo/bin:/usr/local/go/bin
 export UV_PYTHON_DOWNLOADS := never
 
+# With another home than the one Rust was installed in, rustup needs to be told where its things are.
+RUSTUP := $(realpath $(dir $(shell PATH="$(PATH)" command -v cargo))../../.rustup)
+ifneq ($(RUSTUP),)
+export RUSTUP_HOME ?= $(RUSTUP)
+endif
+
 .PHONY: help setup tools demo test lint format bench docs clean
 
 help:  ## list what there is
