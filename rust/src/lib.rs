@@ -14,6 +14,8 @@ pub mod sam;
 pub mod sam_format;
 mod sam_tags;
 mod sequence;
+#[cfg(test)]
+mod speed;
 pub mod tags;
 
 #[cfg(feature = "python")]
