@@ -68,11 +68,12 @@ def parse(data: bytes) -> tuple[_core.Header, _core.Records]:
     return header, _core.parse_sam(data[length:], header, data.count(b"\n", 0, length) + 1)
 
 
-def as_samtools_writes(sam: bytes, folder: Path) -> bytes:
-    """Return the records of the BAM file that samtools makes of SAM text."""
+def as_samtools_writes(sam: bytes, folder: Path) -> bytes | None:
+    """Return the records of the BAM file that samtools makes of SAM text; None if it fails."""
     (folder / "in.sam").write_bytes(sam)
     bam = view(folder / "in.sam", folder / "out.bam", "-b")
-    assert bam is not None
+    if bam is None:
+        return None
     inflated = _core.bgzf_inflate(bam)
     parsed = _core.bam_header(inflated)
     assert parsed is not None
@@ -112,8 +113,9 @@ def check_bytes(path: Path, records: _core.Records, folder: Path) -> None:
     """Compare record bytes with BAM that samtools writes: of the text, and of a BAM file."""
     sam = view(path, folder / "headed.sam", "-h")
     assert sam is not None
-    if not sam.startswith(b"\0"):  # samtools keeps the NUL padding of a header
-        assert parse(sam)[1].data == as_samtools_writes(sam, folder)
+    # samtools keeps the NULs after a header, and cannot read all that it writes.
+    if b"\0" not in sam and (written := as_samtools_writes(sam, folder)) is not None:
+        assert parse(sam)[1].data == written
     if path.suffix == ".bam" and (bam := view(path, folder / "copy.bam", "-b")):
         copy = parse(bam)[1]
         assert (copy.data, copy.digest) == (records.data, records.digest)
@@ -224,7 +226,7 @@ def damaged(data: bytes, count: int) -> Iterator[bytes]:
         yield bytes(bad)
 
 
-@pytest.mark.parametrize("name", ["htslib/test/realn01_exp.sam", "pysam/tests/pysam_data/ex1.bam"])
+@pytest.mark.parametrize("name", ["htslib/test/ce#1000.sam", "samtools/test/mpileup/overlap.bam"])
 def test_damage_is_an_error_or_canonical(name: str) -> None:
     path = DATA / name
     if not path.exists():
