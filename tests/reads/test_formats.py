@@ -241,13 +241,17 @@ def test_damage_is_an_error_or_canonical(name: str) -> None:
         assert _core.parse_bam(again.data, header, 1).digest == again.digest
 
 
-def test_damaged_bgzf_is_refused() -> None:
-    packed = _core.bgzf_deflate(random.Random(3).randbytes(100_000), 6)
-    for bad in damaged(packed, 500):
+def test_damaged_bgzf_is_refused_or_harmless() -> None:
+    data = random.Random(3).randbytes(100_000)
+    refused = 0
+    for bad in damaged(_core.bgzf_deflate(data, 6), 500):
         try:
-            _core.bgzf_inflate(bad)
+            # A flip may hit a time stamp, a cut may fall between blocks.
+            assert data.startswith(_core.bgzf_inflate(bad))
         except InputError as error:
             assert "at byte" in str(error)
+            refused += 1
+    assert refused > 300
 
 
 def test_errors_name_line_and_field() -> None:
