@@ -19,6 +19,8 @@ pub mod sam_format;
 mod sam_tags;
 pub mod select;
 mod sequence;
+#[cfg(test)]
+mod speed;
 pub mod stats;
 pub mod stream;
 pub mod tags;
