@@ -21,23 +21,32 @@ impl Filter {
 
 /// Stretches of aligned bases (M, =, X), 0-based half-open, of the alignments of a tile.
 #[derive(Default)]
-pub struct Blocks(Vec<(i32, i32)>);
+pub struct Blocks {
+    blocks: Vec<(i32, i32)>,
+    first: Option<i32>,
+}
 
 impl Blocks {
     /// Append those of one alignment. `cigar` holds BAM operations.
     pub fn push(&mut self, pos: i32, cigar: impl IntoIterator<Item = u32>) {
         let mut at = pos;
+        self.first.get_or_insert(pos);
         for op in cigar {
             let next = at.saturating_add((op >> 4) as i32);
             match op & 15 {
                 0 | 7 | 8 => {
-                    self.0.push((at, next));
+                    self.blocks.push((at, next));
                     at = next;
                 }
                 2 | 3 => at = next,
                 _ => {}
             }
         }
+    }
+
+    /// Position of the first alignment: none of a later tile begins before it.
+    pub fn first(&self) -> Option<i32> {
+        self.first
     }
 
     /// Those of the alignments of contig `tid` in a record stream.
@@ -72,7 +81,7 @@ impl Depth {
 
     /// Count the blocks of one tile.
     pub fn add(&mut self, blocks: &Blocks) {
-        for &(from, to) in &blocks.0 {
+        for &(from, to) in &blocks.blocks {
             self.cover(from.into(), to.into());
         }
     }
@@ -118,7 +127,7 @@ pub struct Run {
 }
 
 impl Run {
-    fn end(&self) -> i64 {
+    pub fn end(&self) -> i64 {
         self.start + self.depths.len() as i64
     }
 

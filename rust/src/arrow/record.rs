@@ -54,6 +54,21 @@ fn cut() -> crate::error::Error {
     corrupt("a record is cut short")
 }
 
+/// The records of contig `tid` that overlap any of the sorted, disjoint intervals.
+pub fn overlapping(stream: &[u8], tid: i32, intervals: &[(i64, i64)]) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    for record in records(stream) {
+        let record = record?;
+        let (start, end) = (i64::from(record.pos()), record.end());
+        let next = intervals.partition_point(|interval| interval.1 <= start);
+        if record.tid() == tid && intervals.get(next).is_some_and(|interval| interval.0 < end) {
+            out.extend_from_slice(&(record.data.len() as u32).to_le_bytes());
+            out.extend_from_slice(record.data);
+        }
+    }
+    Ok(out)
+}
+
 impl<'a> Record<'a> {
     fn new(data: &'a [u8]) -> Result<Self> {
         if data.len() < FIXED {

@@ -8,6 +8,7 @@ use arrow_schema::{ArrowError, SchemaRef};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule, PyIterator};
 
+use crate::arrow::record::{overlapping, records};
 use crate::arrow::{text, Table};
 use crate::depth::{Blocks, Depth, Filter, Run, Windows};
 
@@ -87,6 +88,26 @@ impl RecordBatchReader for Stream {
 #[pyclass(name = "Blocks", module = "bams3._core", frozen)]
 struct PyBlocks(Blocks);
 
+#[pymethods]
+impl PyBlocks {
+    #[getter]
+    fn first(&self) -> Option<i32> {
+        self.0.first()
+    }
+}
+
+#[pyfunction]
+fn overlapping_records<'py>(
+    py: Python<'py>, records: &[u8], tid: i32, intervals: Vec<(i64, i64)>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(py, &py.detach(|| overlapping(records, tid, &intervals))?))
+}
+
+#[pyfunction]
+fn count_records(py: Python<'_>, stream: &[u8]) -> PyResult<usize> {
+    Ok(py.detach(|| records(stream).try_fold(0, |count, record| record.map(|_| count + 1)))?)
+}
+
 #[pyfunction]
 fn blocks_of_records(
     py: Python<'_>, records: &[u8], tid: i32, require: u16, exclude: u16, min_mapq: u8,
@@ -119,6 +140,16 @@ struct PyRun(Run);
 
 #[pymethods]
 impl PyRun {
+    #[getter]
+    fn start(&self) -> i64 {
+        self.0.start
+    }
+
+    #[getter]
+    fn end(&self) -> i64 {
+        self.0.end()
+    }
+
     fn text<'py>(
         &self, py: Python<'py>, contig: &str, start: i64, end: i64, zeros: bool,
     ) -> Bound<'py, PyBytes> {
@@ -161,5 +192,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyDepth>()?;
     module.add_class::<PyRun>()?;
     module.add_class::<PyWindows>()?;
+    module.add_function(wrap_pyfunction!(overlapping_records, module)?)?;
+    module.add_function(wrap_pyfunction!(count_records, module)?)?;
     module.add_function(wrap_pyfunction!(blocks_of_records, module)?)
 }
