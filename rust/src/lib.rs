@@ -1,7 +1,19 @@
 //! Compute core of bams3: bytes in, bytes out; no I/O, no clock, no environment.
 pub mod arrow;
+pub mod bam;
+pub mod bgzf;
+pub mod cigar;
 pub mod codecs;
 pub mod depth;
+pub mod digest;
 pub mod error;
+pub mod header;
+mod numbers;
 #[cfg(feature = "python")]
 mod python;
+pub mod record;
+pub mod sam;
+pub mod sam_format;
+mod sam_tags;
+mod sequence;
+pub mod tags;

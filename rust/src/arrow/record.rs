@@ -1,6 +1,6 @@
 //! A view of one BAM record of a record stream.
 
-use crate::error::{corrupt, Result};
+use crate::error::{Error, Result};
 
 const FIXED: usize = 32;
 const CIGAR_LETTERS: &[u8; 16] = b"MIDNSHP=X???????";
@@ -50,8 +50,8 @@ impl<'a> Records<'a> {
     }
 }
 
-fn cut() -> crate::error::Error {
-    corrupt("a record is cut short")
+fn cut() -> Error {
+    Error::corrupt("a record is cut short")
 }
 
 /// The records of contig `tid` that overlap any of the sorted, disjoint intervals.

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::error::{corrupt, Error, Result};
+use crate::error::{Error, Result};
 
 /// One tag: name, type letter and the bytes of its value (strings without NUL).
 #[derive(Clone, Copy)]
@@ -42,7 +42,7 @@ impl<'a> Iterator for Tags<'a> {
 }
 
 fn bad() -> Error {
-    corrupt("the tags of a record are damaged")
+    Error::corrupt("the tags of a record are damaged")
 }
 
 impl<'a> Tags<'a> {
