@@ -1,0 +1,209 @@
+//! Bindings of sorting, merging and cutting.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::bins::{self, StreamError};
+use crate::cut::{Cut, Cutter, Limits};
+use crate::merge::Merger;
+use crate::sort::{self, Fragment, Parts, Sorter};
+
+fn raised(py: Python<'_>, error: &StreamError) -> PyErr {
+    let class = match error {
+        StreamError::CutShort => "CorruptError",
+        _ => "InputError",
+    };
+    let made = py.import("bams3.errors").and_then(|module| module.getattr(class)?.call1((error.to_string(),)));
+    made.map_or_else(|failure| failure, PyErr::from_value)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[pyclass(name = "Bins", module = "bams3._core", frozen)]
+struct PyBins(bins::Bins);
+
+#[pymethods]
+impl PyBins {
+    #[new]
+    fn new(contigs: Vec<(String, u32)>, width: u32) -> Self {
+        Self(bins::Bins::new(&contigs, width))
+    }
+
+    #[getter]
+    fn count(&self) -> u32 {
+        self.0.count()
+    }
+}
+
+#[pyclass(name = "Parts", module = "bams3._core", frozen)]
+struct PyParts {
+    parts: Parts,
+    data: Py<PyBytes>,
+}
+
+#[pyfunction]
+fn partition(py: Python<'_>, records: Bound<'_, PyBytes>, bins: &PyBins) -> PyResult<PyParts> {
+    let data = records.as_bytes();
+    let parts = py.detach(|| sort::partition(data, &bins.0));
+    let parts = parts.map_err(|error| raised(py, &error))?;
+    Ok(PyParts { parts, data: records.unbind() })
+}
+
+#[pyclass(name = "Sorter", module = "bams3._core", frozen)]
+struct PySorter(Mutex<Sorter>);
+
+#[pymethods]
+impl PySorter {
+    #[new]
+    fn new(bins: &PyBins) -> Self {
+        Self(Mutex::new(Sorter::new(&bins.0)))
+    }
+
+    fn add(&self, py: Python<'_>, parts: &PyParts) {
+        let data = parts.data.as_bytes(py);
+        py.detach(|| lock(&self.0).add(&parts.parts, data));
+    }
+
+    #[getter]
+    fn held(&self) -> usize {
+        lock(&self.0).held()
+    }
+
+    fn filled(&self) -> Vec<u32> {
+        lock(&self.0).filled()
+    }
+
+    fn fullest(&self, bytes: usize) -> Vec<u32> {
+        lock(&self.0).fullest(bytes)
+    }
+
+    fn take_sorted(&self, bin: u32) -> PyFragment {
+        PyFragment(Mutex::new(lock(&self.0).take(bin)))
+    }
+
+    fn recycle(&self, pages: &PyFragment) {
+        let spent = lock(&pages.0).spent();
+        lock(&self.0).recycle(spent);
+    }
+
+    fn trim(&self) {
+        lock(&self.0).trim();
+    }
+}
+
+#[pyclass(name = "Fragment", module = "bams3._core", frozen)]
+struct PyFragment(Mutex<Fragment>);
+
+#[pymethods]
+impl PyFragment {
+    #[getter]
+    fn bytes(&self) -> usize {
+        lock(&self.0).bytes()
+    }
+
+    fn next_block<'py>(&self, py: Python<'py>, bytes: usize) -> Option<Bound<'py, PyBytes>> {
+        let block = py.detach(|| lock(&self.0).next_block(bytes));
+        block.map(|block| PyBytes::new(py, &block))
+    }
+
+    /// Free memory that was read for good.
+    fn release(&self) {
+        lock(&self.0).spent();
+    }
+}
+
+#[pyclass(name = "Merger", module = "bams3._core", frozen)]
+struct PyMerger(Mutex<Merger>);
+
+#[pymethods]
+impl PyMerger {
+    #[new]
+    fn new(fragments: usize) -> Self {
+        Self(Mutex::new(Merger::new(fragments)))
+    }
+
+    fn needs(&self) -> Vec<usize> {
+        lock(&self.0).needs()
+    }
+
+    fn feed(&self, py: Python<'_>, fragment: usize, block: &[u8]) -> PyResult<()> {
+        let fed = py.detach(|| lock(&self.0).feed(fragment, block.to_vec()));
+        fed.map_err(|error| raised(py, &error))
+    }
+
+    fn finish(&self, fragment: usize) {
+        lock(&self.0).finish(fragment);
+    }
+
+    fn take<'py>(&self, py: Python<'py>, bytes: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let merged = py.detach(|| lock(&self.0).take(bytes));
+        let merged = merged.map_err(|error| raised(py, &error))?;
+        Ok(merged.map(|block| PyBytes::new(py, &block)))
+    }
+}
+
+#[pyclass(name = "Cutter", module = "bams3._core", frozen)]
+struct PyCutter(Mutex<Cutter>);
+
+#[pymethods]
+impl PyCutter {
+    #[new]
+    fn new(bins: &PyBins, max_reads: usize, max_bytes: usize) -> Self {
+        let limits = Limits { reads: max_reads, bytes: max_bytes };
+        Self(Mutex::new(Cutter::new(bins.0.clone(), limits)))
+    }
+
+    fn push(&self, py: Python<'_>, records: &[u8]) -> PyResult<Vec<PyCut>> {
+        let cuts = py.detach(|| lock(&self.0).push(records));
+        given(py, cuts)
+    }
+
+    fn finish(&self, py: Python<'_>) -> PyResult<Vec<PyCut>> {
+        given(py, lock(&self.0).finish())
+    }
+}
+
+fn given(py: Python<'_>, cuts: Result<Vec<Cut>, StreamError>) -> PyResult<Vec<PyCut>> {
+    let cuts = cuts.map_err(|error| raised(py, &error))?;
+    Ok(cuts.into_iter().map(|cut| PyCut::new(py, &cut)).collect())
+}
+
+#[pyclass(name = "Cut", module = "bams3._core", frozen, get_all)]
+struct PyCut {
+    records: Py<PyBytes>,
+    reads: u32,
+    opens: bool,
+    first: (i32, i32),
+    last: (i32, i32),
+    floor: u32,
+    ceiling: u32,
+}
+
+impl PyCut {
+    fn new(py: Python<'_>, cut: &Cut) -> Self {
+        Self {
+            records: PyBytes::new(py, &cut.records).unbind(),
+            reads: cut.reads,
+            opens: cut.opens,
+            first: (cut.first.tid, cut.first.pos),
+            last: (cut.last.tid, cut.last.pos),
+            floor: cut.floor,
+            ceiling: cut.ceiling,
+        }
+    }
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(partition, module)?)?;
+    module.add_class::<PyBins>()?;
+    module.add_class::<PyParts>()?;
+    module.add_class::<PySorter>()?;
+    module.add_class::<PyFragment>()?;
+    module.add_class::<PyMerger>()?;
+    module.add_class::<PyCutter>()?;
+    module.add_class::<PyCut>()
+}
