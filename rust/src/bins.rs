@@ -1,14 +1,9 @@
 //! Genomic bins: where a record belongs, and the order of `samtools sort`.
 
-/// What can be wrong with a record stream that is sorted or cut.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum StreamError {
-    #[error("the record stream is cut short")]
-    CutShort,
-    #[error("a record lies on contig number {0}, which the header does not have")]
-    NoContig(i32),
-    #[error("{0}")]
-    Order(String),
+use crate::error::{Error, Result};
+
+fn cut_short() -> Error {
+    Error::Input("a record stream is cut short".to_owned())
 }
 
 /// Fixed part of a BAM record with its `block_size`.
@@ -55,21 +50,22 @@ pub fn records(data: &[u8]) -> RecordIter<'_> {
 }
 
 impl<'a> Iterator for RecordIter<'a> {
-    type Item = Result<&'a [u8], StreamError>;
+    type Item = Result<&'a [u8]>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
         }
-        let size = record_size(self.rest).filter(|&size| size <= self.rest.len());
-        let Some(size) = size else {
-            self.rest = &[];
-            return Some(Err(StreamError::CutShort));
-        };
-        let (record, rest) = self.rest.split_at(size);
-        self.rest = rest;
-        Some(Ok(record))
+        let record = first_record(self.rest);
+        let length = record.as_ref().map_or(self.rest.len(), |record| record.len());
+        self.rest = &self.rest[length..];
+        Some(record)
     }
+}
+
+/// The record at the start of `data`, with its `block_size`.
+pub fn first_record(data: &[u8]) -> Result<&[u8]> {
+    record_size(data).and_then(|size| data.get(..size)).ok_or_else(cut_short)
 }
 
 /// Length of the record at the start of `data` with its `block_size`; None if that cannot be.
@@ -124,7 +120,7 @@ impl Bins {
         self.count - 1
     }
 
-    pub fn of(&self, place: Place) -> Result<u32, StreamError> {
+    pub fn of(&self, place: Place) -> Result<u32> {
         if place.tid < 0 {
             return Ok(self.unplaced());
         }
@@ -133,7 +129,7 @@ impl Bins {
     }
 
     /// First and last-but-one coordinate of the bin of a placed record on its contig.
-    pub fn range(&self, place: Place) -> Result<(u32, u32), StreamError> {
+    pub fn range(&self, place: Place) -> Result<(u32, u32)> {
         if place.tid < 0 {
             return Ok((0, 0));
         }
@@ -145,8 +141,10 @@ impl Bins {
         Ok((start, if last { contig.length.max(place.pos.max(0) as u32 + 1) } else { end }))
     }
 
-    fn contig(&self, tid: i32) -> Result<&Contig, StreamError> {
-        self.contigs.get(tid as usize).ok_or(StreamError::NoContig(tid))
+    fn contig(&self, tid: i32) -> Result<&Contig> {
+        self.contigs.get(tid as usize).ok_or_else(|| {
+            Error::Input(format!("a record lies on contig number {tid}, which the header does not have"))
+        })
     }
 
     fn step(&self, contig: &Contig, pos: i32) -> u32 {
@@ -193,8 +191,8 @@ mod tests {
         assert_eq!([of(1, 5), of(2, 5), of(3, 0), of(4, 0)], [3, 3, 4, 4]);
         assert_eq!([of(5, 0), of(5, 100), of(-1, -1)], [5, 6, 7]);
         assert_eq!(bins.count(), 8);
-        assert_eq!(bins.of(place(6, 0, false)), Err(StreamError::NoContig(6)));
-        assert_eq!(bins.range(place(0, 120, false)), Ok((100, 200)));
-        assert_eq!(bins.range(place(0, 220, false)), Ok((200, 250)));
+        assert!(bins.of(place(6, 0, false)).is_err());
+        assert_eq!(bins.range(place(0, 120, false)).unwrap(), (100, 200));
+        assert_eq!(bins.range(place(0, 220, false)).unwrap(), (200, 250));
     }
 }

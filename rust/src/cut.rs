@@ -1,6 +1,7 @@
 //! Cutting a stream of records in dataset order into tiles, and saying where chunks begin.
 
-use crate::bins::{records, Bins, Place, StreamError};
+use crate::bins::{records, Bins, Place};
+use crate::error::{Error, Result};
 
 /// The records of one tile and its place among the chunks.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,7 +57,7 @@ impl Cutter {
     }
 
     /// Take whole records that follow those before; return the tiles that became complete.
-    pub fn push(&mut self, data: &[u8]) -> Result<Vec<Cut>, StreamError> {
+    pub fn push(&mut self, data: &[u8]) -> Result<Vec<Cut>> {
         let mut cuts = Vec::new();
         for record in records(data) {
             let record = record?;
@@ -69,13 +70,13 @@ impl Cutter {
     }
 
     /// The last tile.
-    pub fn finish(&mut self) -> Result<Vec<Cut>, StreamError> {
+    pub fn finish(&mut self) -> Result<Vec<Cut>> {
         let mut cuts = Vec::new();
         self.close(&mut cuts)?;
         Ok(cuts)
     }
 
-    fn check(&mut self, place: Place, record: &[u8]) -> Result<(), StreamError> {
+    fn check(&mut self, place: Place, record: &[u8]) -> Result<()> {
         self.seen += 1;
         // The strand does not count for a header that claims SO:coordinate.
         if place.tid < 0 || self.last.key() >> 1 <= place.key() >> 1 {
@@ -84,11 +85,11 @@ impl Cutter {
         let (here, before) = (self.bins.spell(place), self.bins.spell(self.last));
         let (name, number) = (name(record), self.seen);
         let message = format!("record {number} ({name}) at {here} comes after {before}");
-        Err(StreamError::Order(message))
+        Err(Error::Input(message))
     }
 
     /// Note that the next record lies in `bin`; a chunk may end before it.
-    fn enter(&mut self, bin: u32, cuts: &mut Vec<Cut>) -> Result<(), StreamError> {
+    fn enter(&mut self, bin: u32, cuts: &mut Vec<Cut>) -> Result<()> {
         let before = self.bin.replace(bin);
         let crossed = before.is_some() && before != Some(bin);
         let full = self.full || self.reads >= self.limits.reads;
@@ -99,7 +100,7 @@ impl Cutter {
         Ok(())
     }
 
-    fn append(&mut self, place: Place, record: &[u8], cuts: &mut Vec<Cut>) -> Result<(), StreamError> {
+    fn append(&mut self, place: Place, record: &[u8], cuts: &mut Vec<Cut>) -> Result<()> {
         let too_long = self.tile.len() + record.len() > self.limits.bytes;
         if self.reads > 0 && (self.reads >= self.limits.reads || too_long) {
             self.close(cuts)?;
@@ -114,7 +115,7 @@ impl Cutter {
         Ok(())
     }
 
-    fn close(&mut self, cuts: &mut Vec<Cut>) -> Result<(), StreamError> {
+    fn close(&mut self, cuts: &mut Vec<Cut>) -> Result<()> {
         if self.reads == 0 {
             return Ok(());
         }

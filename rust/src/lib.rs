@@ -2,6 +2,7 @@
 pub mod bins;
 pub mod codecs;
 pub mod cut;
+pub mod error;
 pub mod merge;
 pub mod sort;
 

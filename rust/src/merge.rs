@@ -3,7 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::bins::{record_size, Place, StreamError};
+use crate::bins::{first_record, Place};
+use crate::error::Result;
 
 /// A k-way merge by key, then by number of the fragment.
 pub struct Merger {
@@ -24,13 +25,9 @@ impl Input {
     }
 
     /// The record at the front.
-    fn front(&self) -> Result<Option<&[u8]>, StreamError> {
+    fn front(&self) -> Result<Option<&[u8]>> {
         let rest = &self.block[self.at..];
-        if rest.is_empty() {
-            return Ok(None);
-        }
-        let size = record_size(rest).ok_or(StreamError::CutShort)?;
-        rest.get(..size).map(Some).ok_or(StreamError::CutShort)
+        (!rest.is_empty()).then(|| first_record(rest)).transpose()
     }
 }
 
@@ -46,7 +43,7 @@ impl Merger {
     }
 
     /// Give the next whole records of a fragment that needs some.
-    pub fn feed(&mut self, number: usize, block: Vec<u8>) -> Result<(), StreamError> {
+    pub fn feed(&mut self, number: usize, block: Vec<u8>) -> Result<()> {
         let input = &mut self.inputs[number];
         (input.block, input.at) = (block, 0);
         self.enter(number)
@@ -56,7 +53,7 @@ impl Merger {
         self.inputs[number].finished = true;
     }
 
-    fn enter(&mut self, number: usize) -> Result<(), StreamError> {
+    fn enter(&mut self, number: usize) -> Result<()> {
         if let Some(record) = self.inputs[number].front()? {
             self.heap.push(Reverse((Place::of(record).key(), number)));
         }
@@ -64,7 +61,7 @@ impl Merger {
     }
 
     /// Merge until about `bytes` are there or a fragment runs dry; None if nothing came out.
-    pub fn take(&mut self, bytes: usize) -> Result<Option<Vec<u8>>, StreamError> {
+    pub fn take(&mut self, bytes: usize) -> Result<Option<Vec<u8>>> {
         let mut merged = Vec::with_capacity(bytes);
         if !self.needs().is_empty() {
             return Ok(None);

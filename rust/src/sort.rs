@@ -3,7 +3,8 @@
 //! Every bin is a chain of pages of one size, so that memory is known exactly, is reused without
 //! fragmentation, and a record of any length fits.
 
-use crate::bins::{record_size, records, Bins, Place, StreamError, FIXED};
+use crate::bins::{record_size, records, Bins, Place, FIXED};
+use crate::error::{Error, Result};
 
 const PAGE: usize = 8 << 10;
 pub type Page = Box<[u8]>;
@@ -19,17 +20,21 @@ struct Span {
     len: u32,
 }
 
-pub fn partition(data: &[u8], bins: &Bins) -> Result<Parts, StreamError> {
+pub fn partition(data: &[u8], bins: &Bins) -> Result<Parts> {
     let mut spans = Vec::with_capacity(data.len() / 256);
     let mut at = 0;
     for record in records(data) {
         let record = record?;
         let len = record.len() as u32;
         spans.push(Span { bin: bins.of(Place::of(record))?, at, len });
-        at = at.checked_add(len).ok_or(StreamError::CutShort)?;
+        at = at.checked_add(len).ok_or_else(too_long)?;
     }
     spans.sort_unstable_by_key(|span| u64::from(span.bin) << 32 | u64::from(span.at));
     Ok(Parts { spans })
+}
+
+fn too_long() -> Error {
+    Error::Input("a block of records is longer than 4 GiB".to_owned())
 }
 
 /// Records of one bin, in input order.

@@ -5,19 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::bins::{self, StreamError};
+use crate::bins;
 use crate::cut::{Cut, Cutter, Limits};
+use crate::error::Result;
 use crate::merge::Merger;
 use crate::sort::{self, Fragment, Parts, Sorter};
-
-fn raised(py: Python<'_>, error: &StreamError) -> PyErr {
-    let class = match error {
-        StreamError::CutShort => "CorruptError",
-        _ => "InputError",
-    };
-    let made = py.import("bams3.errors").and_then(|module| module.getattr(class)?.call1((error.to_string(),)));
-    made.map_or_else(|failure| failure, PyErr::from_value)
-}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -48,8 +40,7 @@ struct PyParts {
 #[pyfunction]
 fn partition(py: Python<'_>, records: Bound<'_, PyBytes>, bins: &PyBins) -> PyResult<PyParts> {
     let data = records.as_bytes();
-    let parts = py.detach(|| sort::partition(data, &bins.0));
-    let parts = parts.map_err(|error| raised(py, &error))?;
+    let parts = py.detach(|| sort::partition(data, &bins.0))?;
     Ok(PyParts { parts, data: records.unbind() })
 }
 
@@ -131,8 +122,7 @@ impl PyMerger {
     }
 
     fn feed(&self, py: Python<'_>, fragment: usize, block: &[u8]) -> PyResult<()> {
-        let fed = py.detach(|| lock(&self.0).feed(fragment, block.to_vec()));
-        fed.map_err(|error| raised(py, &error))
+        Ok(py.detach(|| lock(&self.0).feed(fragment, block.to_vec()))?)
     }
 
     fn finish(&self, fragment: usize) {
@@ -140,8 +130,7 @@ impl PyMerger {
     }
 
     fn take<'py>(&self, py: Python<'py>, bytes: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let merged = py.detach(|| lock(&self.0).take(bytes));
-        let merged = merged.map_err(|error| raised(py, &error))?;
+        let merged = py.detach(|| lock(&self.0).take(bytes))?;
         Ok(merged.map(|block| PyBytes::new(py, &block)))
     }
 }
@@ -167,9 +156,8 @@ impl PyCutter {
     }
 }
 
-fn given(py: Python<'_>, cuts: Result<Vec<Cut>, StreamError>) -> PyResult<Vec<PyCut>> {
-    let cuts = cuts.map_err(|error| raised(py, &error))?;
-    Ok(cuts.into_iter().map(|cut| PyCut::new(py, &cut)).collect())
+fn given(py: Python<'_>, cuts: Result<Vec<Cut>>) -> PyResult<Vec<PyCut>> {
+    Ok(cuts?.into_iter().map(|cut| PyCut::new(py, &cut)).collect())
 }
 
 #[pyclass(name = "Cut", module = "bams3._core", frozen, get_all)]
