@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 use crate::error::Error;
 
+mod blobs;
 mod sorting;
 
 impl From<Error> for PyErr {
@@ -24,5 +25,6 @@ fn made(py: Python<'_>, class: &str, message: &str) -> PyResult<PyErr> {
 
 #[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    blobs::register(module)?;
     sorting::register(module)
 }

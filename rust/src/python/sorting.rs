@@ -96,6 +96,10 @@ impl PyFragment {
         lock(&self.0).bytes()
     }
 
+    fn sort(&self, py: Python<'_>) {
+        py.detach(|| lock(&self.0).sort());
+    }
+
     fn next_block<'py>(&self, py: Python<'py>, bytes: usize) -> Option<Bound<'py, PyBytes>> {
         let block = py.detach(|| lock(&self.0).next_block(bytes));
         block.map(|block| PyBytes::new(py, &block))
