@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, TypeVar
 
-import bams3
 from bams3 import _core
 from bams3.errors import Bams3Error, InputError, UsageError
 from bams3.reads.inputs import Input
@@ -262,12 +261,10 @@ class _Conversion:
     ) -> Iterator[tuple[_core.Cut, _core.Tile]]:
         options = self.options.tile_options()
         cutter = _core.Cutter(bins, options.max_reads, options.max_bytes)
+        def work(cut: tuple[_core.Cut, bytes]) -> tuple[_core.Cut, _core.Tile]:
+            return cut[0], _core.encode_tile(cut[1], options)
+
         cuts = _cut(records, cutter, name)
-        encode = _core.encode_tile
-
-        def work(cut: _core.Cut) -> tuple[_core.Cut, _core.Tile]:
-            return cut, encode(cut.take_records(), options)
-
         return ordered(self._pool, work, cuts, self.options.workers + 1)
 
     def _compare(self, writer: ChunkWriter) -> None:
@@ -284,7 +281,7 @@ class _Conversion:
         data = uploads.bytes_written
         digest, size = self._destination.put_header(header.text)
         manifest = Manifest(
-            created_by=f"bams3 {bams3.__version__}",
+            created_by=f"bams3 {_core.VERSION}",
             samples=samples(header.text),
             input_order=is_sorted(header),
             profile=self.options.profile,
@@ -323,15 +320,17 @@ class _Conversion:
             self.progress(stage, input.bytes_read, self.totals.records, written)
 
 
-def _cut(records: Iterator[bytes], cutter: _core.Cutter, name: str) -> Iterator[_core.Cut]:
-    try:
-        for block in records:
+def _cut(
+    records: Iterator[bytes], cutter: _core.Cutter, name: str
+) -> Iterator[tuple[_core.Cut, bytes]]:
+    for block in records:
+        try:
             yield from cutter.push(block)
-    except _core.OrderError as error:
-        raise InputError(
-            f"{name}: {error.message}, but the header says SO:coordinate",
-            "sort it (samtools sort), or correct SO in its @HD line",
-        ) from None
+        except InputError as error:
+            raise InputError(
+                f"{name}: {error.message}, but the header says SO:coordinate",
+                "sort it (samtools sort), or correct SO in its @HD line",
+            ) from None
     yield from cutter.finish()
 
 

@@ -21,8 +21,10 @@ struct PyBins(bins::Bins);
 #[pymethods]
 impl PyBins {
     #[new]
-    fn new(contigs: Vec<(String, u32)>, width: u32) -> Self {
-        Self(bins::Bins::new(&contigs, width))
+    fn new(contigs: Vec<(String, u64)>, width: u32) -> Self {
+        let clamped = |length: u64| length.try_into().unwrap_or(u32::MAX);
+        let contigs = contigs.into_iter().map(|(name, length)| (name, clamped(length)));
+        Self(bins::Bins::new(&contigs.collect::<Vec<_>>(), width))
     }
 
     #[getter]
@@ -150,23 +152,26 @@ impl PyCutter {
         Self(Mutex::new(Cutter::new(bins.0.clone(), limits)))
     }
 
-    fn push(&self, py: Python<'_>, records: &[u8]) -> PyResult<Vec<PyCut>> {
+    fn push(&self, py: Python<'_>, records: &[u8]) -> PyResult<Vec<CutTile>> {
         let cuts = py.detach(|| lock(&self.0).push(records));
         given(py, cuts)
     }
 
-    fn finish(&self, py: Python<'_>) -> PyResult<Vec<PyCut>> {
+    fn finish(&self, py: Python<'_>) -> PyResult<Vec<CutTile>> {
         given(py, lock(&self.0).finish())
     }
 }
 
-fn given(py: Python<'_>, cuts: Result<Vec<Cut>>) -> PyResult<Vec<PyCut>> {
-    Ok(cuts?.into_iter().map(|cut| PyCut::new(py, &cut)).collect())
+/// A cut and its records, which it does not keep alive.
+type CutTile = (PyCut, Py<PyBytes>);
+
+fn given(py: Python<'_>, cuts: Result<Vec<Cut>>) -> PyResult<Vec<CutTile>> {
+    let with_bytes = |cut: Cut| (PyCut::new(&cut), PyBytes::new(py, &cut.records).unbind());
+    Ok(cuts?.into_iter().map(with_bytes).collect())
 }
 
 #[pyclass(name = "Cut", module = "bams3._core", frozen, get_all)]
 struct PyCut {
-    records: Py<PyBytes>,
     reads: u32,
     opens: bool,
     first: (i32, i32),
@@ -176,9 +181,8 @@ struct PyCut {
 }
 
 impl PyCut {
-    fn new(py: Python<'_>, cut: &Cut) -> Self {
+    fn new(cut: &Cut) -> Self {
         Self {
-            records: PyBytes::new(py, &cut.records).unbind(),
             reads: cut.reads,
             opens: cut.opens,
             first: (cut.first.tid, cut.first.pos),
