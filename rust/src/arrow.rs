@@ -18,8 +18,6 @@
 //! | NM, XY:i, ...   | utf8, int64 (`:i`) or float64 (`:f`) | the record has not the tag |
 
 mod columns;
-pub mod record;
-mod tags;
 pub mod text;
 
 use std::sync::Arc;
@@ -28,8 +26,8 @@ use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Field, Schema, SchemaRef};
 
 use crate::error::{Error, Result};
+use crate::record::{iterate, Record};
 use columns::Column;
-use record::Record;
 
 /// Which columns to make, with the contig names that they need.
 pub struct Table {
@@ -53,7 +51,7 @@ impl Table {
 
     /// Make a batch with a row for each record.
     pub fn batch(&self, stream: &[u8]) -> Result<RecordBatch> {
-        let records: Vec<Record> = record::records(stream).collect::<Result<_>>()?;
+        let records: Vec<Record> = iterate(stream).collect::<Result<_>>()?;
         let build = |column: &Column| column.build(&records, &self.contigs);
         let arrays = self.columns.iter().map(build).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(records.len()));

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::arrow::record::records;
 use crate::error::Result;
+use crate::record::{iterate, Record};
 
 /// Which reads count.
 #[derive(Clone, Copy)]
@@ -17,6 +17,25 @@ impl Filter {
     pub fn keeps(&self, flag: u16, mapq: u8) -> bool {
         flag & self.require == self.require && flag & self.exclude == 0 && mapq >= self.min_mapq
     }
+}
+
+/// The records of contig `tid` that overlap any of the sorted, disjoint intervals.
+pub fn overlapping(stream: &[u8], tid: i32, intervals: &[(i64, i64)]) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    for record in iterate(stream) {
+        let record = record?;
+        if record.tid() == tid && overlaps(&record, intervals) {
+            out.extend_from_slice(&(record.bytes().len() as u32).to_le_bytes());
+            out.extend_from_slice(record.bytes());
+        }
+    }
+    Ok(out)
+}
+
+fn overlaps(record: &Record, intervals: &[(i64, i64)]) -> bool {
+    let start = i64::from(record.pos());
+    let next = intervals.partition_point(|interval| interval.1 <= start);
+    intervals.get(next).is_some_and(|interval| interval.0 < record.end())
 }
 
 /// Stretches of aligned bases (M, =, X), 0-based half-open, of the alignments of a tile.
@@ -52,11 +71,10 @@ impl Blocks {
     /// Those of the alignments of contig `tid` in a record stream.
     pub fn of_records(stream: &[u8], tid: i32, filter: Filter) -> Result<Self> {
         let mut blocks = Self::default();
-        for record in records(stream) {
+        for record in iterate(stream) {
             let record = record?;
             if record.tid() == tid && filter.keeps(record.flag(), record.mapq()) {
-                let cigar = record.cigar().chunks_exact(4);
-                blocks.push(record.pos(), cigar.map(|op| u32::from_le_bytes([op[0], op[1], op[2], op[3]])));
+                blocks.push(record.pos(), record.cigar().iter());
             }
         }
         Ok(blocks)

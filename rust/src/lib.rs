@@ -2,12 +2,15 @@
 pub mod arrow;
 pub mod bam;
 pub mod bgzf;
+pub mod bins;
 pub mod cigar;
 pub mod codecs;
+pub mod cut;
 pub mod depth;
 pub mod digest;
 pub mod error;
 pub mod header;
+pub mod merge;
 mod numbers;
 #[cfg(feature = "python")]
 mod python;
@@ -16,4 +19,5 @@ pub mod sam;
 pub mod sam_format;
 mod sam_tags;
 mod sequence;
+pub mod sort;
 pub mod tags;

@@ -1,15 +1,18 @@
 //! One Arrow array for each column.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use arrow_array::builder::StringBuilder;
 use arrow_array::{ArrayRef, Float64Array, Int32Array, Int64Array, StringArray, UInt16Array, UInt8Array};
 use arrow_schema::DataType;
 
-use super::record::Record;
-use super::tags::{self, Tag};
+use crate::cigar::LETTERS;
 use crate::error::{Error, Result};
+use crate::numbers::push_unsigned;
+use crate::record::Record;
+use crate::sam_format::{integer, number, push_tags, push_value};
+use crate::sequence::push_letters;
+use crate::tags::Tag;
 
 /// Tags that the SAM specification and the common aligners define as integers.
 const INTEGER_TAGS: &[&str] = &[
@@ -81,10 +84,10 @@ impl Column {
     pub fn build(&self, records: &[Record], contigs: &[String]) -> Result<ArrayRef> {
         let placed = |tid: i32, pos: i64| (tid >= 0 && pos >= 0).then_some(pos);
         Ok(match *self {
-            Self::Flag => Arc::new(UInt16Array::from_iter_values(records.iter().map(Record::flag))),
-            Self::Mapq => Arc::new(UInt8Array::from_iter_values(records.iter().map(Record::mapq))),
+            Self::Flag => Arc::new(UInt16Array::from_iter_values(records.iter().map(|r| r.flag()))),
+            Self::Mapq => Arc::new(UInt8Array::from_iter_values(records.iter().map(|r| r.mapq()))),
             Self::TemplateLength => {
-                Arc::new(Int32Array::from_iter_values(records.iter().map(Record::template_length)))
+                Arc::new(Int32Array::from_iter_values(records.iter().map(|r| r.template_length())))
             }
             Self::Pos => integers(records, |r| placed(r.tid(), r.pos().into())),
             Self::End => integers(records, |r| placed(r.tid(), r.pos().into()).map(|_| r.end())),
@@ -94,7 +97,7 @@ impl Column {
             Self::Tag { name, kind } => tag_column(records, &name, kind)?,
             Self::Name => texts(records, |r, out| out.extend_from_slice(r.name())),
             Self::Cigar => texts(records, write_cigar),
-            Self::Sequence => texts(records, |r, out| out.extend(r.bases())),
+            Self::Sequence => texts(records, |r, out| push_letters(r.sequence(), r.bases(), out)),
             Self::Qualities => texts(records, write_qualities),
             Self::Tags => tag_texts(records)?,
         })
@@ -123,9 +126,9 @@ fn texts(records: &[Record], write: impl Fn(&Record, &mut Vec<u8>)) -> ArrayRef 
 }
 
 fn write_cigar(record: &Record, out: &mut Vec<u8>) {
-    for (length, letter) in record.operations() {
-        // Writing to a vector cannot fail.
-        let _ = write!(out, "{length}{}", char::from(letter));
+    for op in record.cigar().iter() {
+        push_unsigned(out, u64::from(op >> 4));
+        out.push(LETTERS.get((op & 15) as usize).copied().unwrap_or(b'?'));
     }
 }
 
@@ -146,47 +149,43 @@ fn tag_texts(records: &[Record]) -> Result<ArrayRef> {
     let mut text = Vec::new();
     for record in records {
         text.clear();
-        write_tags(record, &mut text)?;
-        column.append_value(String::from_utf8_lossy(&text));
+        push_tags(record, &mut text)?;
+        column.append_value(String::from_utf8_lossy(text.get(1..).unwrap_or(&[])));
     }
     Ok(Arc::new(column.finish()))
 }
 
-fn write_tags(record: &Record, out: &mut Vec<u8>) -> Result<()> {
-    let hide = record.hides_cg();
-    for tag in tags::tags(record.tags()) {
-        let tag = tag?;
-        if hide && &tag.name == b"CG" {
-            continue;
-        }
-        if !out.is_empty() {
-            out.push(b'\t');
-        }
-        tag.write(out);
-    }
-    Ok(())
+fn find<'a>(record: &Record<'a>, name: &[u8; 2]) -> Result<Option<Tag<'a>>> {
+    record.tags().find(|tag| !matches!(tag, Ok(tag) if &tag.name != name)).transpose()
+}
+
+fn is_integer(tag: &Tag) -> bool {
+    b"cCsSiI".contains(&tag.kind)
 }
 
 fn tag_column(records: &[Record], name: &[u8; 2], kind: u8) -> Result<ArrayRef> {
-    let found: Vec<Option<Tag>> =
-        records.iter().map(|record| tags::find(record.tags(), name)).collect::<Result<_>>()?;
-    let numbers = found.iter().flatten();
-    match kind {
-        b'i' => match numbers.clone().find(|tag| tag.integer().is_none()) {
-            Some(tag) => Err(not_a(tag, "an integer")),
-            None => Ok(Arc::new(found.iter().map(|tag| (*tag)?.integer()).collect::<Int64Array>())),
-        },
-        b'f' => match numbers.clone().find(|tag| tag.float().is_none()) {
-            Some(tag) => Err(not_a(tag, "a number")),
-            None => Ok(Arc::new(found.iter().map(|tag| (*tag)?.float()).collect::<Float64Array>())),
-        },
-        _ => Ok(Arc::new(found.iter().map(|tag| tag.as_ref().map(tag_text)).collect::<StringArray>())),
-    }
+    let found: Vec<Option<Tag>> = records.iter().map(|record| find(record, name)).collect::<Result<_>>()?;
+    let tags = || found.iter().map(Option::as_ref);
+    let refuse = |bad: fn(&Tag) -> bool, what| match tags().flatten().find(|tag| bad(tag)) {
+        Some(tag) => Err(not_a(tag, what)),
+        None => Ok(()),
+    };
+    Ok(match kind {
+        b'i' => {
+            refuse(|tag| !is_integer(tag), "an integer")?;
+            Arc::new(tags().map(|tag| tag.map(|tag| integer(tag.kind, tag.value))).collect::<Int64Array>())
+        }
+        b'f' => {
+            refuse(|tag| number(tag).is_none(), "a number")?;
+            Arc::new(tags().map(|tag| tag.and_then(number)).collect::<Float64Array>())
+        }
+        _ => Arc::new(tags().map(|tag| tag.map(tag_text)).collect::<StringArray>()),
+    })
 }
 
 fn tag_text(tag: &Tag) -> String {
     let mut text = Vec::new();
-    tag.write_value(&mut text);
+    push_value(tag, &mut text);
     String::from_utf8_lossy(&text).into_owned()
 }
 

@@ -8,9 +8,9 @@ use arrow_schema::{ArrowError, SchemaRef};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule, PyIterator};
 
-use crate::arrow::record::{overlapping, records};
 use crate::arrow::{text, Table};
-use crate::depth::{Blocks, Depth, Filter, Run, Windows};
+use crate::depth::{overlapping, Blocks, Depth, Filter, Run, Windows};
+use crate::record::iterate;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -105,7 +105,7 @@ fn overlapping_records<'py>(
 
 #[pyfunction]
 fn count_records(py: Python<'_>, stream: &[u8]) -> PyResult<usize> {
-    Ok(py.detach(|| records(stream).try_fold(0, |count, record| record.map(|_| count + 1)))?)
+    Ok(py.detach(|| iterate(stream).try_fold(0, |count, record| record.map(|_| count + 1)))?)
 }
 
 #[pyfunction]

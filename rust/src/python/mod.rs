@@ -4,9 +4,11 @@ use pyo3::prelude::*;
 
 pub mod columns;
 pub mod formats;
+mod sorting;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     formats::register(module)?;
-    columns::register(module)
+    columns::register(module)?;
+    sorting::register(module)
 }

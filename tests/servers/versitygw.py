@@ -1,0 +1,101 @@
+"""versitygw: a real S3 server that checks signatures, in a process of its own, on loopback.
+
+`make setup` builds it into .cache/bin. What it gets wrong: nothing that the tests of the storage layer
+ask; it has no SSE-C, and an object cannot lie below another one's key (its back end is a directory).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Self
+
+BINARY = Path(__file__).parents[2] / ".cache" / "bin" / "versitygw"
+
+
+def find() -> str | None:
+    """Return the path of the server's program, if it is there."""
+    return str(BINARY) if BINARY.exists() else shutil.which("versitygw")
+
+
+class Versitygw:
+    """The running server, with throw-away keys; the end of the `with` block stops it."""
+
+    def __init__(self, folder: Path, program: str) -> None:
+        self.folder = folder
+        self.access_key = f"test{secrets.token_hex(8)}"
+        self.secret_key = secrets.token_hex(20)
+        self.port = _free_port()
+        for name in ("data", "meta", "logs"):
+            (folder / name).mkdir(parents=True)
+        with open(folder / "logs" / "out", "wb") as log:
+            self._process = subprocess.Popen(
+                [program, "--quiet", "--keep-alive", "--port", f"127.0.0.1:{self.port}", "posix"]
+                + ["--sidecar", str(folder / "meta"), str(folder / "data")],
+                env={
+                    "PATH": os.environ["PATH"],
+                    "ROOT_ACCESS_KEY": self.access_key,
+                    "ROOT_SECRET_KEY": self.secret_key,
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self._wait()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variables with which AWS tools, and bams3, reach this server."""
+        return {
+            "AWS_ENDPOINT_URL_S3": self.url,
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+        }
+
+    def make_bucket(self, name: str) -> str:
+        """Make a bucket and return its address."""
+        (self.folder / "data" / name).mkdir(exist_ok=True)
+        return f"s3://{name}"
+
+    def _wait(self) -> None:
+        for _ in range(200):
+            try:
+                urllib.request.urlopen(self.url, timeout=1).close()
+            except urllib.error.HTTPError as error:
+                error.close()
+                return
+            except OSError:
+                if self._process.poll() is not None:
+                    break
+                time.sleep(0.05)
+        self.close()
+        log = (self.folder / "logs" / "out").read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"versitygw did not start: {log}")
+
+    def close(self) -> None:
+        self._process.kill()  # asked politely, it waits for its clients' open connections
+        self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
