@@ -1,5 +1,6 @@
 //! Bindings of Arrow batches and of depth.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
@@ -10,6 +11,7 @@ use pyo3::types::{PyBytes, PyCapsule, PyIterator};
 
 use crate::arrow::{text, Table};
 use crate::depth::{overlapping, Blocks, Depth, Filter, Run, Windows};
+use crate::error::Result;
 use crate::record::iterate;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -71,7 +73,7 @@ impl Stream {
 }
 
 impl Iterator for Stream {
-    type Item = Result<RecordBatch, ArrowError>;
+    type Item = std::result::Result<RecordBatch, ArrowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let batch = Python::attach(|py| self.pull(py))?;
@@ -114,6 +116,19 @@ fn blocks_of_records(
 ) -> PyResult<PyBlocks> {
     let filter = Filter { require, exclude, min_mapq };
     Ok(PyBlocks(py.detach(|| Blocks::of_records(records, tid, filter))?))
+}
+
+/// Number of records by contig number.
+#[pyfunction]
+fn count_contigs(py: Python<'_>, stream: &[u8]) -> PyResult<HashMap<i32, u64>> {
+    let counts = py.detach(|| -> Result<_> {
+        let mut counts = HashMap::new();
+        for record in iterate(stream) {
+            *counts.entry(record?.tid()).or_insert(0) += 1;
+        }
+        Ok(counts)
+    });
+    Ok(counts?)
 }
 
 #[pyclass(name = "Depth", module = "bams3._core", frozen)]
@@ -194,5 +209,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyWindows>()?;
     module.add_function(wrap_pyfunction!(overlapping_records, module)?)?;
     module.add_function(wrap_pyfunction!(count_records, module)?)?;
+    module.add_function(wrap_pyfunction!(count_contigs, module)?)?;
     module.add_function(wrap_pyfunction!(blocks_of_records, module)?)
 }

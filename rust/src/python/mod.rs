@@ -8,6 +8,7 @@ mod sorting;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     formats::register(module)?;
     columns::register(module)?;
     sorting::register(module)
