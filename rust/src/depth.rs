@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::columns::Core;
 use crate::error::Result;
 use crate::record::{iterate, Record};
 
@@ -66,6 +67,16 @@ impl Blocks {
     /// Position of the first alignment: none of a later tile begins before it.
     pub fn first(&self) -> Option<i32> {
         self.first
+    }
+
+    /// Those of the alignments of contig `tid` in a core section.
+    pub fn of_core(core: &Core, tid: i32, filter: Filter) -> Self {
+        let mut blocks = Self::default();
+        let wanted = |&at: &usize| core.tid[at] == tid && filter.keeps(core.flag[at], core.mapq[at]);
+        for at in (0..core.count()).filter(wanted) {
+            blocks.push(core.pos[at], core.cigar(at).iter().copied());
+        }
+        blocks
     }
 
     /// Those of the alignments of contig `tid` in a record stream.

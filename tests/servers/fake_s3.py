@@ -4,8 +4,9 @@
         server.latency = 0.05          # seconds added to each request
         ...                            # server.url, server.requests, server.bytes_out
 
-It knows PUT, GET (ranges, If-Match), HEAD, DELETE, CopyObject, If-None-Match and If-Match on writes,
-ListObjectsV2 with pages, DeleteObjects and multipart uploads. Buckets spring up when written to.
+It knows PUT, GET (ranges, If-Match), HEAD, DELETE, CopyObject, If-None-Match and If-Match on
+writes, ListObjectsV2 with pages, DeleteObjects, multipart uploads. Buckets spring up when written
+to.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-
 from bams3.errors import NotFoundError, StorageError, UsageError
 from bams3.storage import StorageOptions, open_input, open_store
+
 from tests.servers.fake_s3 import FakeS3
 from tests.servers.files import FileServer
 from tests.servers.proxy import FaultProxy, cut
@@ -96,7 +96,9 @@ def test_file_addresses(tmp_path: Path) -> None:
         open_input("file://elsewhere/x")
 
 
-@pytest.mark.parametrize("url", ["ftp://x/y", "gs://b/k", "s3://", "s3:///k", "s3://b/../k", "http://"])
+@pytest.mark.parametrize(
+    "url", ["ftp://x/y", "gs://b/k", "s3://", "s3:///k", "s3://b/../k", "http://"]
+)
 def test_addresses_that_are_none(url: str) -> None:
     with pytest.raises(UsageError):
         open_input(url)

@@ -14,10 +14,10 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 from bams3.config import StorageOptions
 from bams3.errors import (
@@ -33,6 +33,8 @@ from bams3.storage.store import Head, Span, check_key, check_span
 if TYPE_CHECKING:
     from obstore.store import HTTPStore as HttpClient
     from obstore.store import S3Store as S3Client
+
+T = TypeVar("T")
 
 PART = 8 << 20
 """Bytes of one range of `open_remote`."""
@@ -192,6 +194,26 @@ def attempts(options: StorageOptions) -> Iterator[int]:
         yield attempt
 
 
+def repeated(action: Callable[[], T], options: StorageOptions, url: str) -> T:
+    """Do something that may be done twice; again when its answer is lost and obstore gave up.
+
+    obstore does not repeat POST requests (DeleteObjects), and a CompleteMultipartUpload that it
+    does repeat fails where the first one arrived.
+
+    Raises:
+        Bams3Error: See `translate`.
+    """
+    for _ in attempts(options):
+        try:
+            return action()
+        except Exception as error:
+            failure = translate(error, url)
+            lost = status_of(error) is None and not re.search(r"after \d+ retries", str(error))
+            if not (isinstance(failure, StorageError) and lost) and _code(error) != "NoSuchUpload":
+                raise failure from error
+    raise failure
+
+
 def strong(etag: str) -> bool:
     """Whether an etag can be a condition (weak ones never match)."""
     return bool(etag) and not etag.startswith("W/")
@@ -312,7 +334,7 @@ def translate(error: Exception, url: str) -> Bams3Error:
     if isinstance(error, Bams3Error):
         return error
     status, code, why = status_of(error), _code(error), reason(error)
-    if "169.254.169.254" in why or "169.254.170" in why:
+    if re.search(r"169\.254\.(169\.254|170\.\d+)", str(error)):
         return PermissionDenied(
             f"{url}: no credentials found",
             "set AWS_PROFILE or --profile, or --no-sign-request for a public bucket",

@@ -13,6 +13,7 @@ use crate::arrow::{text, Table};
 use crate::depth::{overlapping, Blocks, Depth, Filter, Run, Windows};
 use crate::error::Result;
 use crate::record::iterate;
+use crate::tile::decode_core;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -131,6 +132,15 @@ fn count_contigs(py: Python<'_>, stream: &[u8]) -> PyResult<HashMap<i32, u64>> {
     Ok(counts?)
 }
 
+#[pyfunction]
+fn blocks_of_core(
+    py: Python<'_>, core: &[u8], tid: i32, require: u16, exclude: u16, min_mapq: u8,
+) -> PyResult<PyBlocks> {
+    let filter = Filter { require, exclude, min_mapq };
+    let blocks = py.detach(|| decode_core(core).map(|core| Blocks::of_core(&core, tid, filter)));
+    Ok(PyBlocks(blocks?))
+}
+
 #[pyclass(name = "Depth", module = "bams3._core", frozen)]
 struct PyDepth(Mutex<Depth>);
 
@@ -210,5 +220,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(overlapping_records, module)?)?;
     module.add_function(wrap_pyfunction!(count_records, module)?)?;
     module.add_function(wrap_pyfunction!(count_contigs, module)?)?;
+    module.add_function(wrap_pyfunction!(blocks_of_core, module)?)?;
     module.add_function(wrap_pyfunction!(blocks_of_records, module)?)
 }

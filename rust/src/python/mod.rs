@@ -2,14 +2,16 @@
 
 use pyo3::prelude::*;
 
-pub mod columns;
-pub mod formats;
+mod columns;
+mod formats;
 mod sorting;
+mod tiles;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     formats::register(module)?;
-    columns::register(module)?;
-    sorting::register(module)
+    tiles::register(module)?;
+    sorting::register(module)?;
+    columns::register(module)
 }
