@@ -1,19 +1,40 @@
-//! The two ways in which bytes can be wrong.
+//! Errors of the core, by whose bytes are at fault.
 
-/// What is wrong with which bytes.
-#[derive(Debug, thiserror::Error)]
+/// What is wrong, in words for the user.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
     /// The user's input is malformed.
     #[error("{0}")]
     Input(String),
-    /// Bytes of a dataset are not what was written.
+    /// Bytes of a dataset fail their checks.
     #[error("{0}")]
     Corrupt(String),
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An error about damaged dataset bytes.
-pub fn corrupt(message: &str) -> Error {
-    Error::Corrupt(message.to_owned())
+impl Error {
+    pub fn input(message: impl Into<String>) -> Self {
+        Error::Input(message.into())
+    }
+
+    pub fn corrupt(message: impl Into<String>) -> Self {
+        Error::Corrupt(message.into())
+    }
+
+    /// Say first where the error is: "record 7: ...".
+    pub fn within(self, place: &str) -> Self {
+        match self {
+            Error::Input(message) => Error::Input(format!("{place}: {message}")),
+            Error::Corrupt(message) => Error::Corrupt(format!("{place}: {message}")),
+        }
+    }
+}
+
+/// Quote text of the input for a message: printable, and at most some 40 characters.
+pub fn quote(text: &[u8]) -> String {
+    const LONGEST: usize = 40;
+    let shown = text[..text.len().min(LONGEST)].escape_ascii();
+    let more = if text.len() > LONGEST { "..." } else { "" };
+    format!("\"{shown}{more}\"")
 }

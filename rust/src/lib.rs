@@ -1,10 +1,29 @@
 //! Compute core of bams3: bytes in, bytes out; no I/O, no clock, no environment.
+pub mod bam;
+pub mod bgzf;
 pub mod bins;
+pub mod cigar;
 pub mod codecs;
 pub mod cut;
+pub mod digest;
 pub mod error;
+pub mod header;
 pub mod merge;
-pub mod sort;
-
+mod numbers;
 #[cfg(feature = "python")]
 mod python;
+pub mod record;
+pub mod sam;
+pub mod sam_format;
+mod sam_tags;
+mod sequence;
+pub mod sort;
+pub mod tags;
+
+#[cfg(feature = "python")]
+#[pyo3::pymodule]
+fn _core(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+    python::blobs::register(module)?;
+    python::formats::register(module)?;
+    python::sorting::register(module)
+}
