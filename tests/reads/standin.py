@@ -28,7 +28,12 @@ def encode_tile(records: bytes, options: TileOptions) -> Any:
     )
     rest = _core.zstd_compress(records, 1)
     return SimpleNamespace(
-        core=b"CORE", rest=rest, row=row, digest_in=digest, digest=digest, stats=Stats(),
+        core=b"CORE",
+        rest=rest,
+        row=row,
+        digest_in=digest,
+        digest=digest,
+        stats=Stats(),
         column_sizes={"rest": len(rest)},
     )
 
@@ -51,8 +56,12 @@ class Index:
     def add_chunk(self, start, end, digest, tiles):
         size = sum(core + rest for _, core, rest in tiles)
         chunk = {
-            "first_tid": tiles[0][0].first_tid, "last_tid": tiles[-1][0].last_tid,
-            "start": start, "end": end, "digest": digest, "size": size,
+            "first_tid": tiles[0][0].first_tid,
+            "last_tid": tiles[-1][0].last_tid,
+            "start": start,
+            "end": end,
+            "digest": digest,
+            "size": size,
             "lengths": [[row.reads, core, rest] for row, core, rest in tiles],
         }
         self.chunks.append(SimpleNamespace(**chunk))
