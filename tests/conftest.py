@@ -91,7 +91,7 @@ def _folder(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of shared test data: $BAMS3_TEST_DATA, else ../shared/data beside the repository."""
+    """The shared test data: $BAMS3_TEST_DATA, else ../shared/data beside the repository."""
     named = os.environ.get("BAMS3_TEST_DATA")
     places = [Path(named)] if named else [parent / "shared" / "data" for parent in ROOT.parents]
     for place in places:

@@ -4,8 +4,9 @@
         server.latency = 0.05          # seconds added to each request
         ...                            # server.url, server.requests, server.bytes_out
 
-It knows PUT, GET (ranges, If-Match), HEAD, DELETE, CopyObject, If-None-Match and If-Match on writes,
-ListObjectsV2 with pages, DeleteObjects and multipart uploads. Buckets spring up when written to.
+It knows PUT, GET (ranges, If-Match), HEAD, DELETE, CopyObject, If-None-Match and If-Match on
+writes, ListObjectsV2 with pages, DeleteObjects, multipart uploads. Buckets spring up when written
+to.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Request:
     range: str | None
     started: float
     bytes_out: int
+    headers: dict[str, str]
 
 
 class FakeS3(Server):
@@ -88,12 +90,13 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.server.requests.append(
             Request(
-                self.command,
-                self.key,
-                self.query,
-                self.headers.get("Range"),
-                self.started,
-                len(body),
+                method=self.command,
+                key=self.key,
+                query=self.query,
+                range=self.headers.get("Range"),
+                started=self.started,
+                bytes_out=len(body),
+                headers={name.lower(): value for name, value in self.headers.items()},
             )
         )
         self.send_response(status)

@@ -3,8 +3,8 @@
     with FaultProxy(server.url) as proxy:
         proxy.plan(fail(503), cut(100), None, match="GET")
 
-Each request that matches takes the next step of the plan; None lets it pass, and so does the end of the
-plan. The Host header goes through as the client sent it, because its signature covers it.
+Each request that matches takes the next step of the plan; None lets it pass, and so does the end of
+the plan. The Host header goes through as the client sent it, because its signature covers it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -26,7 +27,7 @@ Fault: TypeAlias = "Callable[[Handler], bool]"
 
 
 class FaultProxy(Server):
-    """The proxy; counts `requests`, `faults` done, and bytes of bodies `bytes_in` and `bytes_out`."""
+    """The proxy; counts `requests`, `faults`, and the bodies' bytes `bytes_in` and `bytes_out`."""
 
     def __init__(self, target: str) -> None:
         parts = urlsplit(target)
@@ -78,16 +79,17 @@ class Handler(BaseHTTPRequestHandler):
     def forward(self) -> tuple[http.client.HTTPResponse, bytes]:
         """Send the request on and read the whole answer."""
         connection = http.client.HTTPConnection(*self.server.target, timeout=60)
-        connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-        for name, value in self.headers.items():
-            if name.lower() not in ("connection", "expect"):
-                connection.putheader(name, value)
-        connection.putheader("Connection", "close")
-        connection.endheaders(self.body)
-        response = connection.getresponse()
-        data = response.read()
-        connection.close()
-        return response, data
+        with closing(connection):
+            connection.putrequest(
+                self.command, self.path, skip_host=True, skip_accept_encoding=True
+            )
+            for name, value in self.headers.items():
+                if name.lower() not in ("connection", "expect"):
+                    connection.putheader(name, value)
+            connection.putheader("Connection", "close")
+            connection.endheaders(self.body)
+            with connection.getresponse() as response:
+                return response, response.read()
 
     def relay(
         self, response: http.client.HTTPResponse, data: bytes, send: int | None = None

@@ -1,7 +1,7 @@
 """versitygw: a real S3 server that checks signatures, in a process of its own, on loopback.
 
-`make setup` builds it into .cache/bin. What it gets wrong: nothing that the tests of the storage layer
-ask; it has no SSE-C, and an object cannot lie below another one's key (its back end is a directory).
+`make setup` builds it into .cache/bin. It is right in all that the tests of the storage layer ask.
+It has no SSE-C, and an object cannot lie below another one's key (its back end is a directory).
 """
 
 from __future__ import annotations
@@ -37,8 +37,10 @@ class Versitygw:
             (folder / name).mkdir(parents=True)
         with open(folder / "logs" / "out", "wb") as log:
             self._process = subprocess.Popen(
-                [program, "--quiet", "--keep-alive", "--port", f"127.0.0.1:{self.port}", "posix"]
-                + ["--sidecar", str(folder / "meta"), str(folder / "data")],
+                [
+                    *(program, "--quiet", "--keep-alive", "--port", f"127.0.0.1:{self.port}"),
+                    *("posix", "--sidecar", str(folder / "meta"), str(folder / "data")),
+                ],
                 env={
                     "PATH": os.environ["PATH"],
                     "ROOT_ACCESS_KEY": self.access_key,

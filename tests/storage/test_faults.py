@@ -6,9 +6,9 @@ import os
 import time
 
 import pytest
-
 from bams3.errors import Bams3Error, ExistsError, NotFoundError, StorageError
 from bams3.storage import StorageOptions, Store, open_input, open_store
+
 from tests.servers.fake_s3 import FakeS3
 from tests.servers.proxy import FaultProxy, cut, delay, fail, reset, trickle
 from tests.servers.versitygw import Versitygw
@@ -128,29 +128,32 @@ def test_conflict_is_tried_again(store: Store, fault_proxy: FaultProxy) -> None:
     assert store.get("commit") == b"mine"
 
 
+@pytest.mark.parametrize("verb", ["get", "get range", "get many", "open_input", "put", "commit"])
 @pytest.mark.parametrize("fault", ["500", "503", "reset", "cut at once", "cut late", "stuck"])
-def test_endless_faults_end_in_an_error(url: str, fault_proxy: FaultProxy, fault: str) -> None:
+def test_endless_faults_end_in_an_error(
+    url: str, fault_proxy: FaultProxy, fault: str, verb: str
+) -> None:
     options = StorageOptions.resolve(
         {"timeout": 0.3, "retries": 2, "backoff": 0.01, "retry_seconds": 5}
     )
     store = open_store(url, options)
     store.put("k", DATA)
-    for act in (
-        lambda: store.get("k"),
-        lambda: store.get("k", 0, 100_000),
-        lambda: store.get_many([("k", 0, 100_000), ("k", 1, 100_000)]),
-        lambda: open_input(f"{url}/k", options).read(),
-        lambda: store.put("l", DATA),
-        lambda: store.put_if_absent("m", DATA),
-        lambda: store.put_if_match("k", DATA, '"etag"'),
-    ):
-        fault_proxy.plan(*[FAULTS[fault]] * 100)
-        started = time.monotonic()
-        with pytest.raises(StorageError) as caught:
-            act()
-            raise StorageError("a short body counts only for reads", "") if "cut" in fault else None
-        assert caught.value.hint is not None
-        assert time.monotonic() - started < 15
+    act = {
+        "get": lambda: store.get("k"),
+        "get range": lambda: store.get("k", 0, 100_000),
+        "get many": lambda: store.get_many([("k", 0, 100_000), ("k", 1, 100_000)]),
+        "open_input": lambda: open_input(f"{url}/k", options).read(),
+        "put": lambda: store.put("l", DATA),
+        "commit": lambda: store.put_if_absent("m", DATA),
+    }[verb]
+    if "cut" in fault and verb in ("put", "commit"):
+        pytest.skip("the answer to a write has no body to cut")
+    fault_proxy.plan(*[FAULTS[fault]] * 100)
+    started = time.monotonic()
+    with pytest.raises(StorageError) as caught:
+        act()
+    assert caught.value.hint
+    assert time.monotonic() - started < 15
 
 
 def test_permission_denied(

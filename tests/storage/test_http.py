@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-
 from bams3.errors import CorruptError, NotFoundError, UsageError
 from bams3.storage import Store, open_store
+
 from tests.servers.files import FileServer
 
 
@@ -20,7 +20,7 @@ def test_reading() -> None:
         assert store.head("a/b c%+")[:2] == (10, '"v1"')
         with pytest.raises(CorruptError):
             store.get("a/b c%+", 5, 11)
-        with pytest.raises(NotFoundError, match="data/s.bams3/none"):
+        with pytest.raises(NotFoundError, match=r"data/s\.bams3/none"):
             store.get("none")
 
 

@@ -7,9 +7,9 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-
 from bams3.errors import NotFoundError, StorageError, UsageError
 from bams3.storage import StorageOptions, open_input, open_store
+
 from tests.servers.fake_s3 import FakeS3
 from tests.servers.files import FileServer
 from tests.servers.proxy import FaultProxy, cut
@@ -59,6 +59,16 @@ def test_http_without_ranges_breaks_off_loudly() -> None:
                     pass
 
 
+def test_a_signature_is_not_shown() -> None:
+    options = StorageOptions(retries=0)
+    with FileServer() as server:
+        address = server.url
+    for url in (f"{address}/x?X-Amz-Signature=secret", f"{address}/x?sig=secret"):
+        with pytest.raises(StorageError) as caught:
+            open_input(url, options)
+        assert "secret" not in str(caught.value)
+
+
 def test_memory_is_bounded(fake_s3: FakeS3) -> None:
     fake_s3.buckets["b"] = {}
     open_store("s3://b/x").put("k", bytes(150_000_000))
@@ -96,7 +106,9 @@ def test_file_addresses(tmp_path: Path) -> None:
         open_input("file://elsewhere/x")
 
 
-@pytest.mark.parametrize("url", ["ftp://x/y", "gs://b/k", "s3://", "s3:///k", "s3://b/../k", "http://"])
+@pytest.mark.parametrize(
+    "url", ["ftp://x/y", "gs://b/k", "s3://", "s3:///k", "s3://b/../k", "http://"]
+)
 def test_addresses_that_are_none(url: str) -> None:
     with pytest.raises(UsageError):
         open_input(url)

@@ -19,7 +19,10 @@ class HttpStore(RemoteStore):
     """The folder below an address. See `Store`; all that lists or writes raises UsageError."""
 
     def __init__(self, url: str, options: StorageOptions) -> None:
-        super().__init__(url, "", client(url, options), options)
+        parts = urlsplit(url)
+        parts = parts._replace(path=parts.path.rstrip("/"))
+        address = parts._replace(query="").geturl()
+        super().__init__(address, "", client(parts.geturl(), options), options)
 
     def put(self, key: str, data: Data) -> str:
         """Refuse."""

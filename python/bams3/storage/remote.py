@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import builtins
 import io
+import os
 import random
 import re
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 from bams3.config import StorageOptions
 from bams3.errors import (
@@ -33,6 +34,8 @@ from bams3.storage.store import Head, Span, check_key, check_span
 if TYPE_CHECKING:
     from obstore.store import HTTPStore as HttpClient
     from obstore.store import S3Store as S3Client
+
+T = TypeVar("T")
 
 PART = 8 << 20
 """Bytes of one range of `open_remote`."""
@@ -192,6 +195,26 @@ def attempts(options: StorageOptions) -> Iterator[int]:
         yield attempt
 
 
+def repeated(action: Callable[[], T], options: StorageOptions, url: str) -> T:
+    """Do something that may be done twice; again when its answer is lost and obstore gave up.
+
+    obstore does not repeat POST requests (DeleteObjects), and a CompleteMultipartUpload that it
+    does repeat fails where the first one arrived.
+
+    Raises:
+        Bams3Error: See `translate`.
+    """
+    for _ in attempts(options):
+        try:
+            return action()
+        except Exception as error:
+            failure = translate(error, url)
+            lost = status_of(error) is None and not re.search(r"after \d+ retries", str(error))
+            if not (isinstance(failure, StorageError) and lost) and _code(error) != "NoSuchUpload":
+                raise failure from error
+    raise failure
+
+
 def strong(etag: str) -> bool:
     """Whether an etag can be a condition (weak ones never match)."""
     return bool(etag) and not etag.startswith("W/")
@@ -312,7 +335,7 @@ def translate(error: Exception, url: str) -> Bams3Error:
     if isinstance(error, Bams3Error):
         return error
     status, code, why = status_of(error), _code(error), reason(error)
-    if "169.254.169.254" in why or "169.254.170" in why:
+    if re.search(r"169\.254\.(169\.254|170\.\d+)", str(error)):
         return PermissionDenied(
             f"{url}: no credentials found",
             "set AWS_PROFILE or --profile, or --no-sign-request for a public bucket",
@@ -360,7 +383,8 @@ def reason(error: Exception) -> str:
     status = re.search(r"status code: (\d{3} [^:\n]*)", text)
     if status:
         return status[1].strip()
-    return " ".join(text.split())[:300]
+    without_query = re.sub(r"(https?://[^\s?]+)\?\S+", r"\1", text)  # may hold a signature
+    return " ".join(without_query.split())[:300]
 
 
 def _code(error: Exception) -> str:
@@ -386,14 +410,30 @@ def _changed(url: str) -> StorageError:
 
 
 def client_options(options: StorageOptions, url: str | None) -> dict[str, Any]:
-    """Return obstore's settings of the HTTP client."""
-    return {
+    """Return obstore's settings of the HTTP client.
+
+    Raises:
+        NotFoundError: The file that AWS_CA_BUNDLE names does not exist.
+    """
+    return _authorities() | {
         "allow_http": bool(url) and str(url).startswith("http://"),
         "connect_timeout": timedelta(seconds=min(options.timeout, 10.0)),
         "read_timeout": timedelta(seconds=options.timeout),
         "timeout": timedelta(seconds=10 * options.timeout),
         "user_agent": "bams3",
     }
+
+
+def _authorities() -> dict[str, Any]:
+    """Return the certificates of $AWS_CA_BUNDLE, trusted beside the system's."""
+    path = os.environ.get("AWS_CA_BUNDLE")
+    if not path:
+        return {}
+    try:
+        with open(path, "rb") as file:
+            return {"root_certificate": file.read()}
+    except OSError as error:
+        raise NotFoundError(f"AWS_CA_BUNDLE={path}: {error.strerror}") from error
 
 
 def retry_config(options: StorageOptions, retries: int | None = None) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -15,6 +17,7 @@ from bams3.storage.remote import (
     RemoteStore,
     attempts,
     client_options,
+    repeated,
     retry_config,
     status_of,
     translate,
@@ -51,7 +54,8 @@ class S3Store(RemoteStore):
         import obstore
 
         handle = self._handle(key)
-        try:
+
+        def act() -> str:
             result = obstore.put(
                 self._client,
                 handle.path,
@@ -60,9 +64,9 @@ class S3Store(RemoteStore):
                 chunk_size=_UPLOAD_PART,
                 max_concurrency=4,
             )
-        except Exception as error:
-            raise translate(error, handle.url) from error
-        return result["e_tag"] or ""
+            return result["e_tag"] or ""
+
+        return repeated(act, self._options, handle.url)
 
     def put_if_absent(self, key: str, data: Data) -> str:
         """Write an object where there is none."""
@@ -91,12 +95,8 @@ class S3Store(RemoteStore):
 
         paths = (self._prefix + check_key(key) for key in keys)
         while batch := [*islice(paths, _DELETE_BATCH)]:
-            try:
-                obstore.delete(self._client, batch)
-            except FileNotFoundError:
-                continue
-            except Exception as error:
-                raise translate(error, self._url) from error
+            with suppress(NotFoundError):
+                repeated(partial(obstore.delete, self._client, batch), self._options, self._url)
 
     def copy(self, source: str, target: str) -> None:
         """Copy an object inside the store, on the server's side."""
@@ -115,10 +115,8 @@ class S3Store(RemoteStore):
         if (self._bucket, self._options) != (other._bucket, other._options):
             return False
         handle = other._handle(source)
-        try:
-            obstore.copy(self._client, handle.path, self._prefix + check_key(target))
-        except Exception as error:
-            raise translate(error, handle.url) from error
+        act = partial(obstore.copy, self._client, handle.path, self._prefix + check_key(target))
+        repeated(act, self._options, handle.url)
         return True
 
     def _put_conditionally(self, key: str, data: Data, mode: Any) -> str:

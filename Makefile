@@ -1,0 +1,107 @@
+# The one door. `make help` lists the rooms.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+UV := $(BIN)/uv
+CACHE := .cache
+VERSITYGW_VERSION := v1.8.0
+VERSITYGW := $(CACHE)/bin/versitygw
+TOOLS := samtools bcftools bwa minimap2
+SOURCES := $(shell find rust/src -name '*.rs' 2>/dev/null) rust/Cargo.toml rust/Cargo.lock rust/build.rs
+
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/cargo/bin:/usr/local/go/bin
+export UV_PYTHON_DOWNLOADS := never
+
+# With another home than the one Rust was installed in, rustup needs to be told where its things are.
+RUSTUP := $(realpath $(dir $(shell PATH="$(PATH)" command -v cargo))../../.rustup)
+ifneq ($(RUSTUP),)
+export RUSTUP_HOME ?= $(RUSTUP)
+endif
+
+.PHONY: help setup tools demo test lint format bench docs clean
+
+help:  ## list what there is
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(STAMP) tools $(VERSITYGW)  ## .venv with the package and its commands, tools, test server
+
+# ---- the package ---------------------------------------------------------------------------------
+$(UV):
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: python3 is older than 3.11" >&2; exit 1; }
+	python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(STAMP): pyproject.toml uv.lock $(SOURCES) | $(UV)
+	@command -v cargo >/dev/null || { \
+	  echo "error: cargo is missing; the Rust core is built with it" >&2; \
+	  echo "hint: get it from https://rustup.rs, or apt-get install rustup && rustup default stable" >&2; \
+	  exit 1; }
+	UV_LINK_MODE=copy UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --quiet --locked --inexact --python $(BIN)/python
+	@touch $@
+
+# ---- what the tests compare with, and run against ------------------------------------------------
+tools:
+	@missing=; for tool in $(TOOLS); do command -v $$tool >/dev/null || missing+=" $$tool"; done; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing$$missing"; \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; } \
+	    >$(VENV)/apt.log 2>&1 || { echo "warning: apt-get failed:" >&2; tail -3 $(VENV)/apt.log >&2; }; \
+	  missing=; for tool in $(TOOLS); do command -v $$tool >/dev/null || missing+=" $$tool"; done; \
+	fi; \
+	if [ -n "$$missing" ]; then \
+	  echo "warning: missing:$$missing; tests that compare with them are skipped" >&2; \
+	  echo "hint: as root: apt-get install$$missing" >&2; \
+	fi
+
+tools: | $(UV)
+
+# Where Go is missing the tests against a real S3 server are skipped, and say so.
+$(VERSITYGW):
+	@mkdir -p $(@D)
+	@if ! command -v go >/dev/null; then \
+	  echo "warning: go is missing: tests against a real S3 server are skipped" >&2; \
+	  echo "hint: apt-get install golang, or https://go.dev/dl" >&2; \
+	else \
+	  echo "building versitygw, the S3 server of the tests (a minute or two, once)"; \
+	  export HOME=$${HOME:-$(abspath $(CACHE))}; [ -w "$$HOME" ] || HOME=$(abspath $(CACHE)); \
+	  GOBIN=$(abspath $(@D)) go install -ldflags='-s -w' github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION) \
+	    >$(CACHE)/versitygw.log 2>&1 || { \
+	      echo "warning: versitygw was not built; tests against a real S3 server are skipped:" >&2; \
+	      tail -3 $(CACHE)/versitygw.log >&2; }; \
+	fi
+
+# ---- what one does with it -----------------------------------------------------------------------
+demo: setup  ## simulate reads, stream them in, query, stats, get the BAM back, verify it
+	@PATH="$(abspath $(BIN)):$$PATH" recipes/demo.sh
+
+test: setup  ## all tests
+	$(BIN)/python -m pytest -q
+	cargo test --quiet --release --manifest-path rust/Cargo.toml
+
+lint: $(STAMP)  ## ruff, mypy, rustfmt, clippy
+	$(BIN)/ruff check python tests recipes
+	$(BIN)/ruff format --check python tests recipes
+	$(BIN)/mypy
+	cargo fmt --check --manifest-path rust/Cargo.toml
+	cargo clippy --quiet --all-targets --manifest-path rust/Cargo.toml -- -D warnings
+
+format: $(STAMP)  ## put all sources into shape
+	$(BIN)/ruff check --fix python tests recipes
+	$(BIN)/ruff format python tests recipes
+	cargo fmt --manifest-path rust/Cargo.toml
+
+bench: setup  ## the tables of docs/concepts/performance.md
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m benchmarks
+
+docs: $(STAMP)  ## the manual, into site/
+	$(UV) run --quiet --no-sync --with 'mkdocs<2' --with mkdocs-material --with 'mkdocstrings[python]' mkdocs build --strict
+
+clean:  ## remove what was built
+	rm -rf $(VENV) $(CACHE) rust/target build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
