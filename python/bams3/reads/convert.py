@@ -70,7 +70,9 @@ class _Options:
         _require(known, f"qualities {self.qualities!r} is none of {QUALITIES}")
         _require(1 <= self.workers <= 1024, "workers must be from 1 to 1024")
         _require(self.sort_buffer >= 1 << 20, "the sort buffer must be at least 1 MiB")
-        _require(1 << 10 <= self.chunk_size <= 1 << 30, "the chunk size must be from 1 KiB to 1 GiB")
+        _require(
+            1 << 10 <= self.chunk_size <= 1 << 30, "the chunk size must be from 1 KiB to 1 GiB"
+        )
         tags = all(len(tag) == 2 for tag in self.drop_tags)
         _require(tags, "tags to drop are two characters each")
 
@@ -261,6 +263,7 @@ class _Conversion:
     ) -> Iterator[tuple[_core.Cut, _core.Tile]]:
         options = self.options.tile_options()
         cutter = _core.Cutter(bins, options.max_reads, options.max_bytes)
+
         def work(cut: tuple[_core.Cut, bytes]) -> tuple[_core.Cut, _core.Tile]:
             return cut[0], _core.encode_tile(cut[1], options)
 

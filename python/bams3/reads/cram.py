@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 20
 _END_OF_FILE = {
-    2: bytes.fromhex("0b000000ffffffffffe0454f4600000000010000010006060100010001 00".replace(" ", "")),
-    3: bytes.fromhex("0f000000ffffffff0fe0454f4600000000010005bdd94f0001000606010001000100ee63014b"),
+    2: bytes.fromhex(
+        "0b000000ffffffffffe0454f4600000000010000010006060100010001 00".replace(" ", "")
+    ),
+    3: bytes.fromhex(
+        "0f000000ffffffff0fe0454f4600000000010005bdd94f0001000606010001000100ee63014b"
+    ),
 }
 
 

@@ -10,13 +10,14 @@ import sys
 
 def main(arguments: list[str]) -> int:
     """Run `samtools view -u`; errors go to stderr, and the exit code is not 0."""
-    import pysam
+    import pysam.samtools
+    from pysam.utils import SamtoolsError
 
     source, *reference = arguments
     options = ["-u", "--no-PG", *(["-T", reference[0]] if reference else []), source]
     try:
         pysam.samtools.view(*options, catch_stdout=False)
-    except pysam.SamtoolsError as error:
+    except SamtoolsError as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -67,7 +67,7 @@ class Manifest:
         samples: SM of the @RG lines, sorted, each once.
         input_order: Whether equal positions keep the order of coordinate-sorted input; else reads
             on the forward strand come first.
-        loss: What was given up on request, e.g. {"qualities": "bin8"}; empty for a lossless dataset.
+        loss: What was given up on request, e.g. {"qualities": "bin8"}; empty where nothing was.
         digest: Sum modulo 2**128 of the XXH3-128 of the records.
         header_digest: XXH3-64 of the header object.
         header_size: Length of the header text.
@@ -130,7 +130,9 @@ class Manifest:
             _check_version(document, name)
             return cls(**_fields(document))
         except (KeyError, TypeError, ValueError, RecursionError, CorruptError) as error:
-            raise CorruptError(f"{name}: damaged manifest: {error or type(error).__name__}") from error
+            raise CorruptError(
+                f"{name}: damaged manifest: {error or type(error).__name__}"
+            ) from error
 
 
 def _check_version(document: Any, name: str) -> None:

@@ -63,9 +63,7 @@ class Spill:
             self._append(self._fragments[bin][-1], data, raw)
         self.flush()
 
-    def _sorted_blocks(
-        self, sorter: _core.Sorter, bins: list[int]
-    ) -> Iterator[tuple[int, bytes]]:
+    def _sorted_blocks(self, sorter: _core.Sorter, bins: list[int]) -> Iterator[tuple[int, bytes]]:
         taken = ordered(self._pool, lambda bin: (bin, _take(sorter, bin)), bins, 2)
         for bin, fragment in taken:
             self._fragments[bin].append([])
@@ -213,11 +211,9 @@ def _blocks(fragment: _core.Fragment) -> Iterator[bytes]:
         yield block
 
 
-def take_bin(
-    sorter: _core.Sorter, spill: Spill | None, bin: int, most: int
-) -> Iterable[bytes]:
+def take_bin(sorter: _core.Sorter, spill: Spill | None, bin: int, most: int) -> Iterable[bytes]:
     """Return the records of a bin in order: at once where they are at most so many bytes."""
     fragment = _take(sorter, bin)
-    size = fragment.bytes + (spill.raw_size(bin) if spill else 0)
+    size = fragment.size + (spill.raw_size(bin) if spill else 0)
     blocks = spill.merged(bin, fragment) if spill else _blocks(fragment)
     return list(blocks) if size <= most else blocks

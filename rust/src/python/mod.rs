@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 
+mod blobs;
 mod columns;
 mod formats;
 mod sorting;
@@ -10,6 +11,7 @@ mod tiles;
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    blobs::register(module)?;
     formats::register(module)?;
     tiles::register(module)?;
     sorting::register(module)?;

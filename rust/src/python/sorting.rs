@@ -94,7 +94,7 @@ struct PyFragment(Mutex<Fragment>);
 #[pymethods]
 impl PyFragment {
     #[getter]
-    fn bytes(&self) -> usize {
+    fn size(&self) -> usize {
         lock(&self.0).bytes()
     }
 
