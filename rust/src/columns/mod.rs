@@ -182,7 +182,8 @@ impl Core {
     }
 
     fn mates_of_chain(&self, head: u32, mates: &mut [u32]) {
-        let chain = || std::iter::successors(Some(head), |&at| Some(self.next[at as usize])).take_while(|&at| at != NONE);
+        let after = |&at: &u32| Some(self.next[at as usize]).filter(|&next| next != NONE);
+        let chain = || std::iter::successors(Some(head), after);
         let flag = |at: u32| self.flag[at as usize];
         let primary = |read: u16| {
             chain().find(|&at| flag(at) & NOT_PRIMARY == 0 && flag(at) & (READ1 | READ2) == read).unwrap_or(NONE)
