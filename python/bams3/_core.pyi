@@ -51,14 +51,89 @@ class Records:
     count: int
     digest: bytes  # 16 bytes little-endian, sum mod 2**128 of XXH3-128 of each canonical record
 
-# ---- sorting (bins.rs) --------------------------------------------------------------------------
+# ---- objects (python/blobs.rs) ------------------------------------------------------------------
+VERSION: str
+
+def hash64(data: bytes) -> int:
+    """Return XXH3-64."""
+
+def zstd_compress(data: bytes, level: int) -> bytes: ...
+def zstd_decompress(data: bytes, max_size: int) -> bytes:
+    """Decompress with checksum. More than `max_size` bytes raise CorruptError."""
+
+# ---- sorting (bins.rs, sort.rs, merge.rs, cut.rs) -----------------------------------------------
+@final
+class Bins:
+    """Bins of `width` bases by contig; neighbouring short contigs share one, unplaced are last."""
+    def __new__(cls, contigs: Sequence[tuple[str, int]], width: int) -> Bins: ...
+    count: int
+
+@final
+class Parts:
+    """A record stream with its records in order of bin."""
+
+def partition(records: bytes, bins: Bins) -> Parts:
+    """The costly half of `Sorter.add`, for any thread."""
+
 @final
 class Sorter:
-    """Records partitioned into genomic bins, in memory."""
-    def __new__(cls, header: Header, bin_size: int) -> Sorter: ...
-    def add(self, records: Records) -> None: ...
-    held: int  # bytes of memory
-    # ... see bins.rs
+    """Records partitioned into genomic bins, in memory. Blocks are added in input order."""
+    def __new__(cls, bins: Bins) -> Sorter: ...
+    held: int  # bytes of memory, with what sorting will need
+    def add(self, parts: Parts) -> None: ...
+    def filled(self) -> list[int]:
+        """Return the bins that hold records, ascending."""
+    def fullest(self, bytes: int) -> list[int]:
+        """Return the largest bins that together hold so much memory, ascending."""
+    def take_sorted(self, bin: int) -> Fragment:
+        """Take a bin out (an empty fragment where it holds nothing); any thread may sort it."""
+    def recycle(self, pages: Fragment) -> None:
+        """Reuse the memory of the records of a fragment that were read."""
+    def trim(self) -> None:
+        """Free unused memory; nothing will be added any more."""
+
+@final
+class Fragment:
+    """Records of one bin in the order of samtools sort: contig, position, strand, input order."""
+    size: int  # bytes of the records
+    def sort(self) -> None: ...
+    def next_block(self, bytes: int) -> bytes | None:
+        """Return the next records, about so many bytes; None at the end. Sorts if need be."""
+    def release(self) -> None:
+        """Free the memory of the records that were read."""
+
+@final
+class Merger:
+    """Merge of sorted fragments fed block by block; equal keys in the order of fragments."""
+    def __new__(cls, fragments: int) -> Merger: ...
+    def needs(self) -> list[int]:
+        """Return the fragments to be fed or finished before `take` can go on."""
+    def feed(self, fragment: int, block: bytes) -> None: ...
+    def finish(self, fragment: int) -> None: ...
+    def take(self, bytes: int) -> bytes | None:
+        """Return about so many bytes of records or fewer; None if a fragment needs more, or at the end."""
+
+@final
+class Cut:
+    """Place of a tile among the chunks. `first` and `last`: contig number and position.
+
+    `opens`: a new chunk begins. `floor`, `ceiling`: start of the bin of the first record, and end
+    of that of the last.
+    """
+    reads: int
+    opens: bool
+    first: tuple[int, int]
+    last: tuple[int, int]
+    floor: int
+    ceiling: int
+
+@final
+class Cutter:
+    """Cuts records in dataset order into tiles. Records that are not in order raise InputError."""
+    def __new__(cls, bins: Bins, max_reads: int, max_bytes: int) -> Cutter: ...
+    def push(self, records: bytes) -> list[tuple[Cut, bytes]]:
+        """Return the tiles that became complete, with their records."""
+    def finish(self) -> list[tuple[Cut, bytes]]: ...
 
 # ---- tiles (tile.rs) ----------------------------------------------------------------------------
 @final

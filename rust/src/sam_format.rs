@@ -91,7 +91,8 @@ fn push_bases(record: &Record, out: &mut Vec<u8>) {
     out.extend(qualities.iter().map(|quality| quality.wrapping_add(b'!')));
 }
 
-fn push_tags(record: &Record, out: &mut Vec<u8>) -> Result<()> {
+/// Append all tags, each after a tab.
+pub fn push_tags(record: &Record, out: &mut Vec<u8>) -> Result<()> {
     let moved = record.long_cigar().map(|(tag, _)| tag.bytes.as_ptr());
     for tag in record.tags() {
         let tag = tag?;
@@ -109,6 +110,11 @@ fn push_tag(tag: &Tag, out: &mut Vec<u8>) {
         tag.kind
     };
     out.extend_from_slice(&[b'\t', tag.name[0], tag.name[1], b':', kind, b':']);
+    push_value(tag, out);
+}
+
+/// Append the value of a tag.
+pub fn push_value(tag: &Tag, out: &mut Vec<u8>) {
     match tag.kind {
         b'Z' | b'H' | b'A' => out.extend_from_slice(tag.value),
         b'f' => push_general(out, f64::from(f32::from_le_bytes(bytes(tag.value)))),
@@ -129,6 +135,16 @@ fn push_array(tag: &Tag, out: &mut Vec<u8>) {
             b'f' => push_array_float(out, f64::from(f32::from_le_bytes(bytes(element)))),
             kind => push_signed(out, integer(kind, element)),
         }
+    }
+}
+
+/// The number that a tag holds, if it is one.
+pub fn number(tag: &Tag) -> Option<f64> {
+    match tag.kind {
+        b'f' => Some(f64::from(f32::from_le_bytes(bytes(tag.value)))),
+        b'd' => Some(f64::from_le_bytes(bytes(tag.value))),
+        b'A' | b'Z' | b'H' | b'B' => None,
+        kind => Some(integer(kind, tag.value) as f64),
     }
 }
 

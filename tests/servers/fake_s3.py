@@ -40,6 +40,7 @@ class Request:
     range: str | None
     started: float
     bytes_out: int
+    headers: dict[str, str]
 
 
 class FakeS3(Server):
@@ -89,12 +90,13 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.server.requests.append(
             Request(
-                self.command,
-                self.key,
-                self.query,
-                self.headers.get("Range"),
-                self.started,
-                len(body),
+                method=self.command,
+                key=self.key,
+                query=self.query,
+                range=self.headers.get("Range"),
+                started=self.started,
+                bytes_out=len(body),
+                headers={name.lower(): value for name, value in self.headers.items()},
             )
         )
         self.send_response(status)

@@ -59,6 +59,16 @@ def test_http_without_ranges_breaks_off_loudly() -> None:
                     pass
 
 
+def test_a_signature_is_not_shown() -> None:
+    options = StorageOptions(retries=0)
+    with FileServer() as server:
+        address = server.url
+    for url in (f"{address}/x?X-Amz-Signature=secret", f"{address}/x?sig=secret"):
+        with pytest.raises(StorageError) as caught:
+            open_input(url, options)
+        assert "secret" not in str(caught.value)
+
+
 def test_memory_is_bounded(fake_s3: FakeS3) -> None:
     fake_s3.buckets["b"] = {}
     open_store("s3://b/x").put("k", bytes(150_000_000))

@@ -107,6 +107,20 @@ def test_configuration(options: dict[str, Any], expected: dict[str, Any]) -> Non
     assert expected.items() <= _config("bucket", StorageOptions(**options), {}).items()
 
 
+def test_options_are_sent(fake_s3: FakeS3) -> None:
+    flags = {"sse": "aws:kms:key", "requester_pays": True}
+    store = open_store("s3://b/x", StorageOptions.resolve(flags))
+    store.put_if_absent("k", b"x")
+    store.get("k")
+    put, get = (request.headers for request in fake_s3.requests)
+    assert put["x-amz-server-side-encryption"] == "aws:kms"
+    assert put["x-amz-server-side-encryption-aws-kms-key-id"] == "key"
+    assert put["x-amz-request-payer"] == get["x-amz-request-payer"] == "requester"
+    assert "authorization" in get
+    open_store("s3://b/x", StorageOptions.resolve({"no_sign_request": True})).get("k")
+    assert "authorization" not in fake_s3.requests[-1].headers
+
+
 PROFILES = """
 [default]
 region = eu-north-1

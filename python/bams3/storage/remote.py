@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import io
+import os
 import random
 import re
 import threading
@@ -382,7 +383,8 @@ def reason(error: Exception) -> str:
     status = re.search(r"status code: (\d{3} [^:\n]*)", text)
     if status:
         return status[1].strip()
-    return " ".join(text.split())[:300]
+    without_query = re.sub(r"(https?://[^\s?]+)\?\S+", r"\1", text)  # may hold a signature
+    return " ".join(without_query.split())[:300]
 
 
 def _code(error: Exception) -> str:
@@ -408,14 +410,30 @@ def _changed(url: str) -> StorageError:
 
 
 def client_options(options: StorageOptions, url: str | None) -> dict[str, Any]:
-    """Return obstore's settings of the HTTP client."""
-    return {
+    """Return obstore's settings of the HTTP client.
+
+    Raises:
+        NotFoundError: The file that AWS_CA_BUNDLE names does not exist.
+    """
+    return _authorities() | {
         "allow_http": bool(url) and str(url).startswith("http://"),
         "connect_timeout": timedelta(seconds=min(options.timeout, 10.0)),
         "read_timeout": timedelta(seconds=options.timeout),
         "timeout": timedelta(seconds=10 * options.timeout),
         "user_agent": "bams3",
     }
+
+
+def _authorities() -> dict[str, Any]:
+    """Return the certificates of $AWS_CA_BUNDLE, trusted beside the system's."""
+    path = os.environ.get("AWS_CA_BUNDLE")
+    if not path:
+        return {}
+    try:
+        with open(path, "rb") as file:
+            return {"root_certificate": file.read()}
+    except OSError as error:
+        raise NotFoundError(f"AWS_CA_BUNDLE={path}: {error.strerror}") from error
 
 
 def retry_config(options: StorageOptions, retries: int | None = None) -> dict[str, Any]:

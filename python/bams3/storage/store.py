@@ -79,6 +79,7 @@ class Store(Protocol):
     def put_if_absent(self, key: str, data: Data) -> str:
         """Write an object where there is none; durably, and after every earlier `put`.
 
+        "Earlier" counts what went through this Store: open another one for what need not last.
         Of several writers exactly one succeeds.
 
         Returns:

@@ -1,0 +1,48 @@
+"""Removing what killed conversions left behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bams3.errors import NotFoundError
+from bams3.reads.manifest import METADATA, Manifest
+from bams3.storage import StorageOptions, Store, open_store
+
+
+@dataclass(frozen=True)
+class CleanSummary:
+    """What was removed."""
+
+    objects: int
+    bytes: int
+
+
+def clean(destination: str, *, storage: StorageOptions | None = None) -> CleanSummary:
+    """Remove the objects of ours at `destination` that no manifest refers to.
+
+    Only names that a conversion gives are looked at. No conversion to the same place may be
+    under way: its objects are not yet referred to.
+
+    Raises:
+        CorruptError: The manifest is damaged; nothing is removed.
+        VersionError: The dataset is of a newer version; nothing is removed.
+    """
+    store = open_store(destination, storage)
+    kept = _referred(store) | {METADATA}
+    left = [entry for entry in store.list() if entry.key not in kept and _is_ours(entry.key)]
+    store.delete_many([entry.key for entry in left])
+    return CleanSummary(len(left), sum(entry.size for entry in left))
+
+
+def _referred(store: Store) -> set[str]:
+    try:
+        data = store.get(METADATA)
+    except NotFoundError:
+        return set()
+    return Manifest.from_bytes(data, store.url_of(METADATA)).keys()
+
+
+def _is_ours(key: str) -> bool:
+    chunk = key.startswith("data/") and key.endswith(".chunk")
+    spill = key.startswith("_spill/") and key.endswith(".spill")
+    return chunk or spill or (key.startswith("_header.") and key.endswith(".zst"))

@@ -1,0 +1,59 @@
+"""BGZF and gzip streams, cut for worker threads; whatever is cut short raises `InputError`."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+from bams3 import _core
+from bams3.errors import InputError
+
+_END_OF_FILE = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+_HINT = "the input is truncated: copy or write it again"
+
+
+def is_bgzf(head: bytes) -> bool:
+    """Tell whether a gzip stream begins with a BGZF block."""
+    return head[:4] == b"\x1f\x8b\x08\x04" and head[12:16] == b"BC\x02\x00"
+
+
+def bgzf_blocks(data: Iterator[bytes], name: str) -> Iterator[bytes]:
+    """Yield runs of whole BGZF blocks; at the end there must be the end-of-file marker."""
+    held, tail = b"", b""
+    for more in data:
+        held = held + more if held else more
+        whole = _whole(held, name)
+        tail = (tail + held[max(0, whole - len(_END_OF_FILE)) : whole])[-len(_END_OF_FILE) :]
+        if whole:
+            yield held[:whole]
+        held = held[whole:]
+    if held:
+        raise InputError(f"{name}: the last BGZF block is cut off", _HINT)
+    if tail != _END_OF_FILE:
+        raise InputError(f"{name}: the BGZF end-of-file marker is missing", _HINT)
+
+
+def _whole(held: bytes, name: str) -> int:
+    try:
+        return _core.bgzf_complete(held)[0]
+    except InputError as error:
+        raise InputError(f"{name}: {error.message}", error.hint) from None
+
+
+def gunzip(data: Iterator[bytes], name: str, size: int) -> Iterator[bytes]:
+    """Inflate a plain gzip stream of one or more members, in blocks of about `size`."""
+    inflater, fresh = zlib.decompressobj(31), True
+    try:
+        for more in data:
+            while more:
+                if inflater.eof:
+                    inflater = zlib.decompressobj(31)
+                block = inflater.decompress(more, size)
+                more = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
+                fresh = False
+                if block:
+                    yield block
+    except zlib.error as error:
+        raise InputError(f"{name}: damaged gzip data: {error}") from error
+    if fresh or not inflater.eof:
+        raise InputError(f"{name}: the gzip data is cut off", _HINT)

@@ -1,0 +1,205 @@
+"""The manifest of a dataset, and the names of its objects.
+
+`_metadata.json` is the one object that makes a dataset: it is written last, and holds the index and
+the statistics. All other names follow from it; none is read from it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from bams3 import _core
+from bams3.errors import CorruptError, VersionError
+
+FORMAT = "bams3"
+VERSION = (1, 0)
+METADATA = "_metadata.json"
+SPILL = "_spill"
+MAX_HEADER = 1 << 30
+MAX_BLOB = 1 << 30
+_LONGEST_NAME = 80
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+def chunk_key(contigs: list[tuple[str, int]], chunk: _core.ChunkRow) -> str:
+    """Return the key of a chunk; contig names cannot lead out of `data/`."""
+    start, end, digest = chunk.start, chunk.end, chunk.digest
+    if chunk.first_tid < 0:
+        folder = "unmapped"
+    else:
+        names = [contigs[chunk.first_tid][0], contigs[chunk.last_tid][0]]
+        folder = "+".join(escape(name) for name in names[: 1 + (names[0] != names[1])])
+    return f"data/{folder}/{start:09d}-{end:09d}.{digest:016x}.chunk"
+
+
+def escape(contig: str) -> str:
+    """Escape a contig name for use in a key: reversible, unless it is very long."""
+    escaped = quote(contig, safe="_.-").replace("~", "%7E")
+    if contig in ("unmapped", ".", ".."):
+        escaped = f"%{ord(contig[0]):02X}{escaped[1:]}"
+    if len(escaped) > _LONGEST_NAME:
+        digest = _core.hash64(contig.encode())
+        return f"{contig_start(escaped)}%~{digest:016x}"
+    return escaped
+
+
+def contig_start(escaped: str) -> str:
+    """Return the beginning of an escaped name, without half an escape at its end."""
+    return escaped[: _LONGEST_NAME - 20].rsplit("%", 1)[0] or "long"
+
+
+def header_key(digest: int) -> str:
+    """Return the key of the header object."""
+    return f"_header.{digest:016x}.zst"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What `_metadata.json` says.
+
+    Attributes:
+        samples: SM of the @RG lines, sorted, each once.
+        input_order: Whether equal positions keep the order of coordinate-sorted input; else reads
+            on the forward strand come first.
+        loss: What was given up on request, e.g. {"qualities": "bin8"}; empty where nothing was.
+        digest: Sum modulo 2**128 of the XXH3-128 of the records.
+        header_digest: XXH3-64 of the header object.
+        header_size: Length of the header text.
+    """
+
+    created_by: str
+    samples: tuple[str, ...]
+    input_order: bool
+    profile: str
+    loss: dict[str, Any]
+    chunk_size: int
+    records: int
+    digest: int
+    header_digest: int
+    header_size: int
+    counts: dict[str, int]
+    sizes: dict[str, Any]
+    index: _core.Index
+    stats: _core.Stats
+    version: tuple[int, int] = field(default=VERSION)
+
+    def to_bytes(self) -> bytes:
+        """Write as JSON: the same manifest gives the same bytes."""
+        document = {
+            "format": FORMAT,
+            "version": list(self.version),
+            "created_by": self.created_by,
+            "samples": list(self.samples),
+            "order": "coordinate",
+            "input_order": self.input_order,
+            "profile": self.profile,
+            "loss": self.loss,
+            "chunk_size": self.chunk_size,
+            "records": self.records,
+            "digest": f"{self.digest:032x}",
+            "counts": self.counts,
+            "header": {"digest": f"{self.header_digest:016x}", "size": self.header_size},
+            "sizes": self.sizes,
+            "index": _pack(self.index.to_bytes()),
+            "stats": _pack(self.stats.to_bytes()),
+        }
+        return json.dumps(document, indent=1, sort_keys=False).encode() + b"\n"
+
+    def keys(self) -> set[str]:
+        """Return the keys of all objects of the dataset but the manifest."""
+        contigs = self.index.contigs
+        chunks = {chunk_key(contigs, chunk) for chunk in self.index.chunks}
+        return chunks | {header_key(self.header_digest)}
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str = METADATA) -> Manifest:
+        """Read and check a manifest.
+
+        Raises:
+            CorruptError: It is not a manifest, or damaged; the message gives `name`.
+            VersionError: A newer version of the format.
+        """
+        try:
+            document = json.loads(data)
+            _check_version(document, name)
+            return cls(**_fields(document))
+        except (KeyError, TypeError, ValueError, RecursionError, CorruptError) as error:
+            raise CorruptError(
+                f"{name}: damaged manifest: {error or type(error).__name__}"
+            ) from error
+
+
+def _check_version(document: Any, name: str) -> None:
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise CorruptError("it does not say that it is of format bams3")
+    major, minor = _integers(document["version"], 2)
+    if major > VERSION[0]:
+        raise VersionError(
+            f"{name}: written by version {major}.{minor} of the format, "
+            f"this program reads up to {VERSION[0]}.x",
+            "install a newer bams3",
+        )
+
+
+def _fields(document: dict[str, Any]) -> dict[str, Any]:
+    major, minor = _integers(document["version"], 2)
+    header = document["header"]
+    return {
+        "version": (major, minor),
+        "created_by": _text(document["created_by"]),
+        "samples": tuple(_text(sample) for sample in document["samples"]),
+        "input_order": bool(document["input_order"]),
+        "profile": _text(document["profile"]),
+        "loss": dict(document["loss"]),
+        "chunk_size": _integer(document["chunk_size"]),
+        "records": _integer(document["records"]),
+        "digest": _hex(document["digest"], 32),
+        "counts": {_text(key): _integer(value) for key, value in document["counts"].items()},
+        "header_digest": _hex(header["digest"], 16),
+        "header_size": _integer(header["size"], MAX_HEADER),
+        "sizes": dict(document["sizes"]),
+        "index": _core.Index.from_bytes(_unpack(document["index"])),
+        "stats": _core.Stats.from_bytes(_unpack(document["stats"])),
+    }
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.40} is not text")
+    return value
+
+
+def _integer(value: object, most: int = 1 << 63) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+        raise TypeError(f"{value!r:.40} is not a count")
+    return value
+
+
+def _integers(value: object, length: int) -> list[int]:
+    if not isinstance(value, list) or len(value) != length:
+        raise TypeError(f"{value!r:.40} is not a list of {length} numbers")
+    return [_integer(item) for item in value]
+
+
+def _hex(value: object, digits: int) -> int:
+    if not re.fullmatch(f"[0-9a-f]{{{digits}}}", _text(value)):
+        raise ValueError(f"{value!r:.40} is not a digest")
+    return int(_text(value), 16)
+
+
+def _pack(data: bytes) -> str:
+    return base64.b64encode(_core.zstd_compress(data, 9)).decode()
+
+
+def _unpack(text: object) -> bytes:
+    try:
+        data = base64.b64decode(_text(text), validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"not base64: {error}") from error
+    return _core.zstd_decompress(data, MAX_BLOB)

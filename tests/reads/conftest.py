@@ -1,0 +1,3 @@
+from tests.reads import standin
+
+standin.install()
