@@ -23,8 +23,8 @@ FAULTS = {
     "cut late": cut(1000),
     "cut and reset": cut(1000, rst=True),
     "delay": delay(0.2),
-    "stuck": delay(3),
-    "trickle": trickle(30_000, 0.01),
+    "stuck": delay(1.5),
+    "trickle": trickle(100_000, 0.01),
 }
 
 
@@ -36,7 +36,7 @@ def url(fault_proxy: FaultProxy, s3_server: Versitygw) -> str:
 @pytest.fixture
 def options(fault_proxy: FaultProxy) -> StorageOptions:
     return StorageOptions.resolve(
-        {"timeout": 1.0, "retries": 4, "backoff": 0.01, "retry_seconds": 20}
+        {"timeout": 0.7, "retries": 4, "backoff": 0.01, "retry_seconds": 20}
     )
 
 
