@@ -27,6 +27,7 @@ from bams3.errors import (
     PermissionDenied,
     StorageError,
 )
+from bams3.storage.credentials import HINT
 from bams3.storage.store import Head, Span, check_key, check_span
 
 if TYPE_CHECKING:
@@ -202,8 +203,7 @@ def repeated(action: Callable[[], T], options: StorageOptions, url: str) -> T:
             return action()
         except Exception as error:
             failure = translate(error, url)
-            lost = status_of(error) is None and not re.search(r"after \d+ retries", str(error))
-            if not (isinstance(failure, StorageError) and lost) and _code(error) != "NoSuchUpload":
+            if not is_lost(error) and _code(error) != "NoSuchUpload":
                 raise failure from error
     raise failure
 
@@ -219,14 +219,12 @@ def translate(error: Exception, url: str) -> Bams3Error:
     if isinstance(error, Bams3Error):
         return error
     status, code, why = status_of(error), _code(error), reason(error)
-    if re.search(r"169\.254\.(169\.254|170\.\d+)", str(error)):
-        return PermissionDenied(
-            f"{url}: no credentials found",
-            "set AWS_PROFILE or --profile, or --no-sign-request for a public bucket",
-        )
-    if "redirect" in why or status in (301, 307) or code == "AuthorizationHeaderMalformed":
+    if re.search(r"/latest/(api/token|meta-data)|//169\.254\.170\.", str(error)):
+        return PermissionDenied(f"{url}: no credentials found", HINT)
+    if is_redirect(error) or code == "AuthorizationHeaderMalformed":
         return StorageError(
-            f"{url}: the bucket is in another region: {why}", "set --region or AWS_REGION"
+            f"{url}: the bucket is in another region" + (f": {why}" if code else ""),
+            "set --region or AWS_REGION",
         )
     if code == "NoSuchBucket":
         return NotFoundError(
@@ -252,6 +250,18 @@ def _hint(status: int | None, why: str) -> str:
     return "the store refused the request: check the address and the options"
 
 
+def is_redirect(error: Exception) -> bool:
+    """Whether the store points to another region."""
+    return "redirect without LOCATION" in str(error) or status_of(error) in (301, 307)
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether an answer was lost on its way, and obstore did not ask again."""
+    known = status_of(error) is not None or is_redirect(error)
+    again = re.search(r"after \d+ retries", str(error))
+    return type(error).__name__ == "GenericError" and not (known or again)
+
+
 def status_of(error: Exception) -> int | None:
     """Return the HTTP status that an obstore exception is about, if any."""
     match = re.search(r"status code: (\d{3})", str(error))
@@ -267,8 +277,13 @@ def reason(error: Exception) -> str:
     status = re.search(r"status code: (\d{3} [^:\n]*)", text)
     if status:
         return status[1].strip()
-    without_query = re.sub(r"(https?://[^\s?]+)\?\S+", r"\1", text)  # may hold a signature
-    return " ".join(without_query.split())[:300]
+    text = re.sub(r"(https?://[^\s?]+)\?\S+", r"\1", text)  # may hold a signature
+    request = re.search(r"Error performing (\w+ \S+) in .*? - (.*)", text, re.DOTALL)
+    if request:
+        cause = re.search(r'message: "([^"]+)"|kind: (Timeout)', str(error))
+        detail = f": {cause[1] or 'timed out'}" if cause else ""
+        text = f"{request[2]}{detail} ({request[1]})"
+    return " ".join(text.split())[:300]
 
 
 def _code(error: Exception) -> str:

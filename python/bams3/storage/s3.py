@@ -17,6 +17,9 @@ from bams3.storage.remote import (
     RemoteStore,
     attempts,
     client_options,
+    is_lost,
+    is_redirect,
+    reason,
     repeated,
     retry_config,
     status_of,
@@ -78,16 +81,29 @@ class S3Store(RemoteStore):
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """Yield all objects below the folder `prefix`."""
-        import obstore
-
         folder = self._prefix + (check_key(prefix) + "/" if prefix else "")
-        try:
-            for batch in obstore.list(self._client, folder or None):
-                for meta in batch:
+        last: str | None = None
+        problem: Exception | None = None
+        for _ in attempts(self._options):
+            try:
+                for meta in self._list_after(folder, last):
+                    last = meta["path"]
                     key = meta["path"][len(self._prefix) :]
                     yield Entry(key, meta["size"], meta["last_modified"])
-        except Exception as error:
-            raise translate(error, f"{self._url}/{prefix}") from error
+                return
+            except Exception as error:
+                problem = error
+                if not is_lost(error):
+                    break
+        if problem:
+            raise translate(problem, f"{self._url}/{prefix}") from problem
+
+    def _list_after(self, folder: str, last: str | None) -> Iterator[Any]:
+        """Yield what obstore knows of the objects in `folder`, in the order of their keys."""
+        import obstore
+
+        for batch in obstore.list(self._client, folder or None, offset=last):
+            yield from batch
 
     def delete_many(self, keys: Iterable[str]) -> None:
         """Delete objects, a thousand a request."""
@@ -131,7 +147,7 @@ class S3Store(RemoteStore):
                 return result["e_tag"] or ""
             except Exception as error:
                 failure, status = _conditional(error, handle.url), status_of(error)
-                if not _transient(status):
+                if not _transient(status) or is_redirect(error):
                     if uncertain and status == 412 and self._holds(key, data):
                         return self.head(key).etag
                     raise failure from error
@@ -196,7 +212,7 @@ def client(bucket: str, options: StorageOptions, retries: int | None = None) -> 
             **chain,
         )
     except Exception as error:
-        raise UsageError(f"s3://{bucket}: {error}") from error
+        raise UsageError(f"s3://{bucket}: {reason(error)}") from error
 
 
 def _config(bucket: str, options: StorageOptions, found: dict[str, Any]) -> Any:

@@ -148,6 +148,7 @@ def open_store(url: str | os.PathLike[str], options: StorageOptions | None = Non
 
     Raises:
         UsageError: The address is not understood.
+        PermissionDenied: There are no AWS credentials.
     """
     text = os.fspath(url)
     scheme = scheme_of(text)
