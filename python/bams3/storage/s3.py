@@ -48,9 +48,6 @@ class S3Store(RemoteStore):
         super().__init__(
             url, f"{folder}/" if folder else "", client(self._bucket, options), options
         )
-        # Conditional writes are repeated here: only who knows whether an attempt may have arrived
-        # can tell a lost answer from a lost race.
-        self._once = client(self._bucket, options, retries=0)
 
     def put(self, key: str, data: Data) -> str:
         """Write an object, replacing what is there; beyond 32 MiB in parts of 16 MiB."""
@@ -139,11 +136,14 @@ class S3Store(RemoteStore):
         """Write in one request under a condition, which holds over lost answers too."""
         import obstore
 
+        # The attempts are counted here, not in obstore: only who knows whether an earlier one may
+        # have arrived can tell a lost answer from a lost race.
+        once = client(self._bucket, self._options, retries=0)
         handle, uncertain = self._handle(key), False
         failure: Bams3Error = StorageError(f"{handle.url}: not written")
         for _ in attempts(self._options):
             try:
-                result = obstore.put(self._once, handle.path, data, mode=mode, use_multipart=False)
+                result = obstore.put(once, handle.path, data, mode=mode, use_multipart=False)
                 return result["e_tag"] or ""
             except Exception as error:
                 failure, status = _conditional(error, handle.url), status_of(error)
