@@ -25,6 +25,8 @@ mod sam_tags;
 pub mod select;
 mod sequence;
 pub mod sort;
+#[cfg(test)]
+mod speed;
 pub mod stats;
 pub mod stream;
 pub mod tags;

@@ -45,9 +45,15 @@ fn push_number(number: i64, out: &mut Vec<u8>) {
 }
 
 fn contig(tid: i32, header: &Header) -> Result<&[u8]> {
-    let Ok(number) = usize::try_from(tid) else { return Ok(b"*") };
+    let Ok(number) = usize::try_from(tid) else {
+        return Ok(b"*");
+    };
     let contig = header.contigs().get(number);
-    let contig = contig.ok_or_else(|| Error::input(format!("a record is on contig {tid}, which the header lacks")))?;
+    let contig = contig.ok_or_else(|| {
+        Error::input(format!(
+            "a record is on contig {tid}, which the header lacks"
+        ))
+    })?;
     Ok(contig.name.as_bytes())
 }
 
@@ -98,7 +104,11 @@ pub fn push_tags(record: &Record, out: &mut Vec<u8>) -> Result<()> {
 }
 
 fn push_tag(tag: &Tag, out: &mut Vec<u8>) {
-    let kind = if matches!(tag.kind, b'c' | b'C' | b's' | b'S' | b'i' | b'I') { b'i' } else { tag.kind };
+    let kind = if matches!(tag.kind, b'c' | b'C' | b's' | b'S' | b'i' | b'I') {
+        b'i'
+    } else {
+        tag.kind
+    };
     out.extend_from_slice(&[b'\t', tag.name[0], tag.name[1], b':', kind, b':']);
     push_value(tag, out);
 }
@@ -115,7 +125,9 @@ pub fn push_value(tag: &Tag, out: &mut Vec<u8>) {
 }
 
 fn push_array(tag: &Tag, out: &mut Vec<u8>) {
-    let Some((kind, elements)) = tag.array() else { return };
+    let Some((kind, elements)) = tag.array() else {
+        return;
+    };
     out.push(kind);
     for element in elements.chunks_exact(element_size(kind).unwrap_or(1)) {
         out.push(b',');
