@@ -6,10 +6,10 @@ import random
 from pathlib import Path
 
 import pysam
-
 from bams3 import _core
 from bams3.reads.manifest import Manifest
 from bams3.storage import open_store
+
 from tests.reads import standin
 
 CONTIGS = [

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pysam
 import pytest
-
 from bams3 import _core
 from bams3.errors import ExistsError, UsageError
 from bams3.reads import spill
@@ -16,6 +15,7 @@ from bams3.reads.clean import clean
 from bams3.reads.convert import convert
 from bams3.reads.manifest import Manifest, chunk_key, escape
 from bams3.storage import open_store
+
 from tests.reads import made
 
 
