@@ -31,6 +31,11 @@ impl Error {
     }
 }
 
+/// An error about damaged dataset bytes.
+pub fn corrupt(message: &str) -> Error {
+    Error::corrupt(message)
+}
+
 /// Quote text of the input for a message: printable, and at most some 40 characters.
 pub fn quote(text: &[u8]) -> String {
     const LONGEST: usize = 40;

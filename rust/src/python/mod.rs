@@ -3,3 +3,4 @@
 pub mod blobs;
 pub mod formats;
 pub mod sorting;
+pub mod tiles;

@@ -1,0 +1,113 @@
+//! Text columns: values of Z and H tags.
+//!
+//! First byte the mode: a `DICTIONARY` of NUL-terminated words and an index byte each; `TERMINATED` values one after the
+//! other; or lengths and `PLAIN` bytes.
+
+use std::collections::HashMap;
+
+use super::ints;
+use crate::codecs;
+use crate::error::{corrupt, Result};
+use crate::stream::{Reader, Writer};
+
+const DICTIONARY: u64 = 0;
+const TERMINATED: u64 = 1;
+const PLAIN: u64 = 2;
+
+/// Append a column of values without NUL.
+pub fn write(out: &mut Writer, values: &[&[u8]]) {
+    if let Some((words, indexes)) = dictionary(values) {
+        out.varint(DICTIONARY);
+        write_text(out, &terminated(&words));
+        return out.bytes(&indexes);
+    }
+    let lengths: Vec<i64> = values.iter().map(|value| value.len() as i64).collect();
+    let same_length = lengths.windows(2).all(|pair| pair[0] == pair[1]);
+    let long = lengths.iter().sum::<i64>() > 64 * lengths.len() as i64;
+    if same_length || long {
+        out.varint(PLAIN);
+        ints::write(out, &lengths);
+        write_text(out, &values.concat());
+    } else {
+        out.varint(TERMINATED);
+        write_text(out, &terminated(values));
+    }
+}
+
+fn write_text(out: &mut Writer, raw: &[u8]) {
+    let coded = codecs::compress_text(raw, out.effort());
+    out.coded(raw.len(), &coded);
+}
+
+fn terminated(values: &[&[u8]]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.iter().copied().chain([0])).collect()
+}
+
+fn dictionary<'a>(values: &[&'a [u8]]) -> Option<(Vec<&'a [u8]>, Vec<u8>)> {
+    let (mut words, mut places) = (Vec::new(), HashMap::new());
+    let mut indexes = Vec::with_capacity(values.len());
+    for &value in values {
+        let index = *places.entry(value).or_insert(words.len());
+        if index == words.len() {
+            words.push(value);
+        }
+        indexes.push(u8::try_from(index).ok()?);
+    }
+    (words.len() * 4 < values.len().max(5)).then_some((words, indexes))
+}
+
+/// The values of a text column.
+pub struct Strings {
+    data: Vec<u8>,
+    range: Vec<(u32, u32)>,
+}
+
+impl Strings {
+    pub fn get(&self, at: usize) -> Option<&[u8]> {
+        let &(start, end) = self.range.get(at)?;
+        Some(&self.data[start as usize..end as usize])
+    }
+}
+
+/// Read a column of `count` values.
+pub fn read(input: &mut Reader, count: usize) -> Result<Strings> {
+    match input.varint()? {
+        DICTIONARY => {
+            let words = split(input.bytes()?)?;
+            let word = |index: u8| words.range.get(usize::from(index)).copied();
+            let range = input.exactly(count)?.into_iter().map(word).collect::<Option<_>>();
+            Ok(Strings { range: range.ok_or_else(mismatch)?, data: words.data })
+        }
+        TERMINATED => split(input.bytes()?).and_then(|all| if all.range.len() == count { Ok(all) } else { Err(mismatch()) }),
+        PLAIN => plain(ints::read(input, count)?, input.bytes()?),
+        _ => Err(corrupt("unknown text coding")),
+    }
+}
+
+fn mismatch() -> crate::error::Error {
+    corrupt("a text column does not fit its records")
+}
+
+fn split(data: Vec<u8>) -> Result<Strings> {
+    let mut start = 0;
+    let range = memchr::memchr_iter(0, &data)
+        .map(|end| (std::mem::replace(&mut start, end as u32 + 1), end as u32))
+        .collect();
+    if start as usize != data.len() {
+        return Err(mismatch());
+    }
+    Ok(Strings { data, range })
+}
+
+fn plain(lengths: Vec<i64>, data: Vec<u8>) -> Result<Strings> {
+    let mut end = 0usize;
+    let mut range = Vec::with_capacity(lengths.len());
+    for length in lengths {
+        let start = end;
+        let length = usize::try_from(length).map_err(|_| mismatch())?;
+        end = end.checked_add(length).filter(|&end| end <= data.len()).ok_or_else(mismatch)?;
+        range.push((start as u32, end as u32));
+    }
+    Ok(Strings { data, range })
+}
+

@@ -1,0 +1,336 @@
+//! Bindings of tiles, statistics and the index. Computation runs without the GIL.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use crate::codecs::Effort;
+use crate::error::{Error, Result};
+use crate::loss::{Loss, Qualities};
+use crate::{index, select, stats, tile};
+
+/// How to code tiles, and of how many reads and bytes at most.
+#[pyclass(frozen, module = "bams3._core")]
+pub struct TileOptions {
+    inner: tile::Options,
+}
+
+#[pymethods]
+impl TileOptions {
+    #[new]
+    #[pyo3(signature = (profile="balanced", qualities=None, drop_tags=Vec::new(), drop_names=false))]
+    fn new(profile: &str, qualities: Option<&str>, drop_tags: Vec<String>, drop_names: bool) -> Result<Self> {
+        let effort = match profile {
+            "fast" => Effort::Fast,
+            "balanced" => Effort::Balanced,
+            "small" => Effort::Small,
+            other => return Err(Error::input(format!("no profile is called {other:?}"))),
+        };
+        let qualities = qualities.map(Qualities::named).transpose()?;
+        let tags = drop_tags.iter().map(|tag| tag_name(tag)).collect::<Result<_>>()?;
+        Ok(Self { inner: tile::Options { effort, loss: Loss { qualities, tags, names: drop_names } } })
+    }
+
+    #[getter]
+    fn max_reads(&self) -> usize {
+        if self.inner.effort == Effort::Small { 50_000 } else { 10_000 }
+    }
+
+    #[getter]
+    fn max_bytes(&self) -> usize {
+        if self.inner.effort == Effort::Small { 16 << 20 } else { 4 << 20 }
+    }
+}
+
+fn tag_name(tag: &str) -> Result<[u8; 2]> {
+    let name = tag.as_bytes().try_into();
+    name.map_err(|_| Error::input(format!("{tag:?} is not the name of a tag: it has two letters")))
+}
+
+/// What the index keeps of a tile.
+#[pyclass(frozen, get_all, skip_from_py_object, module = "bams3._core")]
+#[derive(Clone, Copy)]
+pub struct TileRow {
+    reads: u32,
+    first_tid: i32,
+    first_pos: i32,
+    last_tid: i32,
+    reach: i64,
+}
+
+impl From<tile::Extent> for TileRow {
+    fn from(extent: tile::Extent) -> Self {
+        let tile::Extent { reads, first_tid, first_pos, last_tid, reach } = extent;
+        Self { reads, first_tid, first_pos, last_tid, reach }
+    }
+}
+
+impl From<&TileRow> for tile::Extent {
+    fn from(row: &TileRow) -> Self {
+        let &TileRow { reads, first_tid, first_pos, last_tid, reach } = row;
+        Self { reads, first_tid, first_pos, last_tid, reach }
+    }
+}
+
+/// One coded tile.
+#[pyclass(frozen, module = "bams3._core")]
+pub struct Tile {
+    inner: tile::Tile,
+    #[pyo3(get)]
+    core: Py<PyBytes>,
+    #[pyo3(get)]
+    rest: Py<PyBytes>,
+}
+
+#[pymethods]
+impl Tile {
+    #[getter]
+    fn row(&self) -> TileRow {
+        self.inner.extent.into()
+    }
+
+    #[getter]
+    fn digest_in(&self) -> [u8; 16] {
+        self.inner.digest_in.to_le_bytes()
+    }
+
+    #[getter]
+    fn digest(&self) -> [u8; 16] {
+        self.inner.digest.to_le_bytes()
+    }
+
+    #[getter]
+    fn stats(&self) -> Stats {
+        Stats { inner: self.inner.stats.clone() }
+    }
+
+    #[getter]
+    fn column_sizes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let sizes = PyDict::new(py);
+        for (column, size) in &self.inner.column_sizes {
+            let before: usize = sizes.get_item(column)?.map_or(Ok(0), |before| before.extract())?;
+            sizes.set_item(column, before + size)?;
+        }
+        Ok(sizes)
+    }
+}
+
+#[pyfunction]
+fn encode_tile(py: Python<'_>, records: &[u8], options: &TileOptions) -> Result<Tile> {
+    let mut inner = py.detach(|| tile::encode(records, &options.inner))?;
+    let core = PyBytes::new(py, &std::mem::take(&mut inner.core)).unbind();
+    let rest = PyBytes::new(py, &std::mem::take(&mut inner.rest)).unbind();
+    Ok(Tile { inner, core, rest })
+}
+
+#[pyfunction]
+fn split_records(py: Python<'_>, records: &[u8], max_reads: usize, max_bytes: usize) -> Result<Vec<usize>> {
+    py.detach(|| tile::split(records, max_reads, max_bytes))
+}
+
+/// Which records a query wants.
+#[pyclass(frozen, module = "bams3._core")]
+pub struct Selection {
+    inner: select::Selection,
+}
+
+#[pymethods]
+impl Selection {
+    #[new]
+    #[pyo3(signature = (tid=None, intervals=Vec::new(), require=0, exclude=0, exclude_all=0, min_mapq=0))]
+    fn new(
+        tid: Option<i32>, intervals: Vec<(i64, i64)>, require: u16, exclude: u16, exclude_all: u16, min_mapq: u8,
+    ) -> Self {
+        Self { inner: select::Selection { tid, intervals, require, exclude, exclude_all, min_mapq } }
+    }
+}
+
+#[pyfunction]
+#[pyo3(signature = (core, rest, selection=None))]
+fn decode_tile<'py>(
+    py: Python<'py>, core: &[u8], rest: &[u8], selection: Option<&Selection>,
+) -> Result<Bound<'py, PyBytes>> {
+    let all = select::Selection::all();
+    let selection = selection.map_or(&all, |selection| &selection.inner);
+    let records = py.detach(|| tile::decode(core, rest, selection))?;
+    Ok(PyBytes::new(py, &records))
+}
+
+#[pyfunction]
+fn count_tile(py: Python<'_>, core: &[u8], selection: &Selection) -> Result<usize> {
+    py.detach(|| tile::count(core, &selection.inner))
+}
+
+/// Counts over records.
+#[pyclass(module = "bams3._core")]
+#[derive(Default)]
+pub struct Stats {
+    inner: stats::Stats,
+}
+
+#[pymethods]
+impl Stats {
+    #[new]
+    fn new() -> Self {
+        Self::default()
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.inner.merge(&other.inner);
+    }
+
+    fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.inner.to_bytes())
+    }
+
+    #[staticmethod]
+    fn from_bytes(data: &[u8]) -> Result<Self> {
+        Ok(Self { inner: stats::Stats::from_bytes(data)? })
+    }
+
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = &self.inner;
+        let all = PyDict::new(py);
+        let flagstat = PyDict::new(py);
+        for (name, [passed, failed]) in stats::FLAGSTAT.iter().zip(stats.flagstat) {
+            flagstat.set_item(name, (passed, failed))?;
+        }
+        let contigs = PyDict::new(py);
+        for (tid, contig) in &stats.contigs {
+            contigs.set_item(tid, (contig.mapped, contig.unmapped, contig.aligned_bases))?;
+        }
+        all.set_item("flagstat", flagstat)?;
+        all.set_item("contigs", contigs)?;
+        all.set_item("bases", stats.bases)?;
+        all.set_item("longest", stats.longest)?;
+        all.set_item("mapq", stats.mapq.clone())?;
+        all.set_item("insert_size", stats.insert_size.clone())?;
+        all.set_item("length", stats.length.clone())?;
+        Ok(all)
+    }
+}
+
+/// A chunk of the index.
+#[pyclass(frozen, get_all, module = "bams3._core")]
+pub struct ChunkRow {
+    first_tid: i32,
+    last_tid: i32,
+    start: u64,
+    end: u64,
+    digest: u64,
+    size: u64,
+    reads: u64,
+    tiles: usize,
+}
+
+/// Where a tile lies in the object of its chunk: ranges are (offset, length).
+#[pyclass(frozen, get_all, module = "bams3._core")]
+pub struct TilePlace {
+    chunk: usize,
+    tile: usize,
+    reads: u32,
+    core: (u64, u64),
+    rest: (u64, u64),
+}
+
+impl From<index::Place> for TilePlace {
+    fn from(place: index::Place) -> Self {
+        let index::Place { chunk, tile, reads, core, rest } = place;
+        Self { chunk, tile, reads, core, rest }
+    }
+}
+
+/// Contigs, chunks and tiles of a dataset.
+#[pyclass(module = "bams3._core")]
+pub struct Index {
+    inner: index::Index,
+}
+
+#[pymethods]
+impl Index {
+    #[new]
+    fn new(contigs: Vec<(String, u64)>) -> Self {
+        Self { inner: index::Index { contigs, ..index::Index::default() } }
+    }
+
+    fn add_chunk(
+        &mut self, start: u64, end: u64, digest: u64, tiles: Vec<(PyRef<'_, TileRow>, u64, u64)>,
+    ) -> Result<()> {
+        if end < start {
+            return Err(Error::input("a chunk ends before it starts"));
+        }
+        let entry = |(row, core_length, rest_length): &(PyRef<'_, TileRow>, u64, u64)| index::Entry {
+            extent: (&**row).into(), core_length: *core_length, rest_length: *rest_length,
+        };
+        self.inner.add_chunk(start, end, digest, &tiles.iter().map(entry).collect::<Vec<_>>());
+        Ok(())
+    }
+
+    fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.inner.to_bytes())
+    }
+
+    #[staticmethod]
+    fn from_bytes(py: Python<'_>, data: &[u8]) -> Result<Self> {
+        Ok(Self { inner: py.detach(|| index::Index::from_bytes(data))? })
+    }
+
+    #[getter]
+    fn contigs(&self) -> Vec<(String, u64)> {
+        self.inner.contigs.clone()
+    }
+
+    #[getter]
+    fn chunks(&self) -> Vec<ChunkRow> {
+        (0..self.inner.chunks.len()).map(|chunk| self.row(chunk)).collect()
+    }
+
+    /// The extents of the tiles of a chunk.
+    fn rows(&self, chunk: usize) -> PyResult<Vec<TileRow>> {
+        let tiles = self.chunk(chunk)?.tiles.clone();
+        Ok(self.inner.tiles[tiles].iter().map(|tile| tile.extent.into()).collect())
+    }
+
+    fn tiles(&self, chunk: usize) -> PyResult<Vec<TilePlace>> {
+        self.chunk(chunk)?;
+        Ok(self.inner.places(chunk).into_iter().map(TilePlace::from).collect())
+    }
+
+    fn overlapping(&self, py: Python<'_>, tid: i32, start: i64, end: i64) -> Vec<TilePlace> {
+        let places = py.detach(|| self.inner.overlapping(tid, start, end));
+        places.into_iter().map(TilePlace::from).collect()
+    }
+}
+
+impl Index {
+    fn chunk(&self, chunk: usize) -> PyResult<&index::Chunk> {
+        let found = self.inner.chunks.get(chunk);
+        found.ok_or_else(|| pyo3::exceptions::PyIndexError::new_err("there is no such chunk"))
+    }
+
+    fn row(&self, chunk: usize) -> ChunkRow {
+        let index::Chunk { start, end, digest, ref tiles } = self.inner.chunks[chunk];
+        let entries = &self.inner.tiles[tiles.clone()];
+        ChunkRow {
+            first_tid: entries.first().map_or(-1, |tile| tile.extent.first_tid),
+            last_tid: entries.last().map_or(-1, |tile| tile.extent.last_tid),
+            start, end, digest, size: self.inner.size(chunk),
+            reads: entries.iter().map(|tile| u64::from(tile.extent.reads)).sum(),
+            tiles: entries.len(),
+        }
+    }
+}
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<TileOptions>()?;
+    module.add_class::<TileRow>()?;
+    module.add_class::<Tile>()?;
+    module.add_class::<Selection>()?;
+    module.add_class::<Stats>()?;
+    module.add_class::<ChunkRow>()?;
+    module.add_class::<TilePlace>()?;
+    module.add_class::<Index>()?;
+    module.add_function(wrap_pyfunction!(encode_tile, module)?)?;
+    module.add_function(wrap_pyfunction!(split_records, module)?)?;
+    module.add_function(wrap_pyfunction!(decode_tile, module)?)?;
+    module.add_function(wrap_pyfunction!(count_tile, module)?)
+}
