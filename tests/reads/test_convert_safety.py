@@ -20,8 +20,6 @@ from tests.reads import made
 MIB = 1 << 20
 PROGRAM = """
 import sys
-from tests.reads import standin
-standin.install()
 from bams3.reads.convert import convert
 source, url, buffer, overwrite = sys.argv[1:]
 convert(source, url, workers=2, sort_buffer=int(buffer), overwrite=overwrite == "yes")
