@@ -52,7 +52,9 @@ def test_bed(bam: Path, dataset: Dataset, zeros: bool) -> None:
 def test_means(bam: Path, dataset: Dataset) -> None:
     depths = [0] * 1000
     for line in samtools("depth", "-r", "{b:7}", bam).splitlines():
-        depths[int(line.split("\t")[1]) - 1] = int(line.split("\t")[2])
+        position, depth = map(int, line.split("\t")[1:])
+        if position <= len(depths):  # reads hang over the end
+            depths[position - 1] = depth
     windows = [(0, 300), (300, 600), (600, 900), (900, 1000)]
     expected = "".join(_mean("b:7", depths, start, end) for start, end in windows)
     assert b"".join(dataset.depth("{b:7}").means(300)).decode() == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,7 +71,11 @@ def test_regions(bam: Path, dataset: Dataset, regions: list[str]) -> None:
     assert dataset.query(*regions).count() == expected.count("\n")
 
 
-@pytest.mark.parametrize("regions", [r for r in REGIONS if r and r != ["."]], ids=" ".join)
+# With -M samtools parses regions by older rules: no colons in names, no `:-300`, no `:5-`.
+PLAIN = [r for r in REGIONS if r and r != ["."] and not any(re.search("[{A]|:-|-$", t) for t in r)]
+
+
+@pytest.mark.parametrize("regions", PLAIN, ids=" ".join)
 def test_once(bam: Path, dataset: Dataset, regions: list[str]) -> None:
     assert text(dataset.query(*regions, once=True)) == samtools("view", "-M", bam, *regions)
 
