@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
+from functools import partial
 from types import TracebackType
 from typing import BinaryIO, Generic, NamedTuple, TypeVar
 
@@ -111,7 +112,8 @@ class Input(AbstractContextManager["Input"]):
         if not compressed.is_bgzf(source.head):
             return compressed.gunzip(source.blocks(1 << 20), source.name, self._size)
         blocks = compressed.bgzf_blocks(source.blocks(self._size // 4), source.name)
-        return ordered(self._pool, _core.bgzf_inflate, blocks, self._ahead)
+        inflate = partial(compressed.inflate, name=source.name)
+        return ordered(self._pool, inflate, blocks, self._ahead)
 
     def batches(self, make: Callable[[_core.Records], Out]) -> Iterator[Batch[Out]]:
         """Yield the records in input order; `make` is called on worker threads."""
