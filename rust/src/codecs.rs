@@ -49,6 +49,10 @@ const NAMES: u8 = 5;
 /// Flags of the order byte of rANS Nx16 and the arithmetic coder (CRAM codecs specification, 3).
 const ORDER_1: c_int = 1;
 const LANES_32: c_int = 4;
+/// The same bit means another program's coding (bzip2) in the arithmetic coder.
+const EXTERNAL: u8 = 4;
+const STRIPE: u8 = 8;
+const NO_SIZE: u8 = 16;
 const RLE: c_int = 64;
 const PACK: c_int = 128;
 
@@ -85,8 +89,8 @@ pub fn decompress(coded: &[u8], length: usize) -> Result<Vec<u8>> {
         RAW => payload.to_vec(),
         CONSTANT => vec![*payload.first().ok_or_else(|| corrupt("empty stream"))?; length],
         ZSTD => zstd_decompress(payload, length)?,
-        RANS => sized(payload, length, rans_uncompress_to_4x16)?,
-        ARITH => sized(payload, length, arith_uncompress_to)?,
+        RANS => sized(without(payload, STRIPE | NO_SIZE)?, length, rans_uncompress_to_4x16)?,
+        ARITH => sized(without(payload, EXTERNAL | STRIPE | NO_SIZE)?, length, arith_uncompress_to)?,
         NAMES => names_decompress(payload, length)?,
         other => return Err(corrupt(&format!("unknown coding method {other}"))),
     };
@@ -203,6 +207,14 @@ fn bounded(method: u8, raw: &[u8], order: c_int, bound: Bound, encode: Encode) -
     let done = unsafe { encode(raw.as_ptr(), length, out[1..].as_mut_ptr(), &mut size, order) };
     out.truncate(size as usize + 1);
     (!done.is_null()).then_some(out)
+}
+
+/// Refuse flags that no writer sets.
+fn without(payload: &[u8], flags: u8) -> Result<&[u8]> {
+    match payload.first() {
+        Some(order) if order & flags == 0 => Ok(payload),
+        _ => Err(corrupt("an entropy-coded stream has unknown flags")),
+    }
 }
 
 fn sized(payload: &[u8], length: usize, decode: Decode) -> Result<Vec<u8>> {

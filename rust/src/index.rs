@@ -116,15 +116,14 @@ impl Index {
         let input = &mut data;
         let mut index = Self { contigs: read_contigs(input)?, ..Self::default() };
         let mut tiles = 0usize;
-        for _ in 0..limited(input, input.len())? {
+        for _ in 0..count(input)? {
             let (start, span) = (get_varint(input)?, get_varint(input)?);
-            // Each tile takes a byte a column.
-            let count = limited(input, input.len())?;
+            let of_chunk = count(input)?;
             let (digest, rest) = input.split_first_chunk::<8>().ok_or_else(damaged)?;
             *input = rest;
             let end = start.checked_add(span).ok_or_else(damaged)?;
-            index.chunks.push(Chunk { start, end, digest: u64::from_le_bytes(*digest), tiles: tiles..tiles + count });
-            tiles += count;
+            index.chunks.push(Chunk { start, end, digest: u64::from_le_bytes(*digest), tiles: tiles..tiles + of_chunk });
+            tiles += of_chunk;
         }
         if tiles.saturating_mul(COLUMNS.len()) > input.len() {
             return Err(damaged());
@@ -163,14 +162,16 @@ fn overlaps(extent: &Extent, tid: i32, start: i64, end: i64) -> bool {
     tid < 0 && last == wanted || begins && reaches
 }
 
-fn limited(input: &mut &[u8], limit: usize) -> Result<usize> {
-    usize::try_from(get_varint(input)?).ok().filter(|&count| count <= limit).ok_or_else(damaged)
+/// Read a count of things that each take at least a byte of what follows.
+fn count(input: &mut &[u8]) -> Result<usize> {
+    let value = get_varint(input)?;
+    usize::try_from(value).ok().filter(|&count| count <= input.len()).ok_or_else(damaged)
 }
 
 fn read_contigs(input: &mut &[u8]) -> Result<Vec<(String, u64)>> {
     let mut contigs = Vec::new();
-    for _ in 0..limited(input, input.len())? {
-        let length = limited(input, input.len())?;
+    for _ in 0..count(input)? {
+        let length = count(input)?;
         let (name, rest) = input.split_at(length);
         *input = rest;
         let name = std::str::from_utf8(name).map_err(|_| damaged())?;

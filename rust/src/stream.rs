@@ -101,8 +101,9 @@ impl<'a> Reader<'a> {
     pub fn coded(&mut self) -> Result<(usize, &'a [u8])> {
         let raw_length = self.count(self.budget)?;
         self.budget -= raw_length;
-        let length = self.count(self.data.len())?;
-        let (coded, rest) = self.data.split_at(length);
+        let length = self.count(usize::MAX)?;
+        let split = self.data.split_at_checked(length);
+        let (coded, rest) = split.ok_or_else(|| corrupt("a stream is cut short"))?;
         self.data = rest;
         Ok((raw_length, coded))
     }
