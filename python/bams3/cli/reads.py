@@ -143,9 +143,7 @@ def column_lines(columns: dict[str, int]) -> list[str]:
 @json_option
 @quiet_option
 @storage_options
-def verify(
-    dataset: str, storage: StorageOptions, as_json: bool, quiet: bool, **given: Any
-) -> None:
+def verify(dataset: str, storage: StorageOptions, as_json: bool, quiet: bool, **given: Any) -> None:
     """Check every object, every tile and the digest of all records; exit 1 if anything is wrong.
 
     \b

@@ -37,7 +37,9 @@ class Dataset:
         self.manifest = manifest
 
     def __repr__(self) -> str:
-        return f"<Dataset {self.url}: {self.manifest.records:,} records, {len(self.contigs)} contigs>"
+        return (
+            f"<Dataset {self.url}: {self.manifest.records:,} records, {len(self.contigs)} contigs>"
+        )
 
     def __enter__(self) -> Dataset:
         return self

@@ -107,7 +107,7 @@ class Query:
         return self._decoded("both", lambda section, want: table.batch(_select(section, want)))
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """Return the records as an Arrow C stream, which polars, duckdb and pyarrow take as it is."""
+        """Return the records as an Arrow C stream, for polars, duckdb, pyarrow and others."""
         return self._table().stream(self.batches())
 
     def _table(self) -> _core.Table:
