@@ -158,6 +158,7 @@ def test_every_command_has_an_example() -> None:
 
 def test_version_and_start_up() -> None:
     assert out("--version").startswith("bams3 ")
-    code = "import bams3.cli, sys; print([m for m in sys.modules if m in {'rich', 'pysam', 'obstore'}])"
+    heavy = "{'rich', 'pysam', 'obstore', 'bams3._core'}"
+    code = f"import bams3.cli, sys; print([m for m in sys.modules if m in {heavy}])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=_env())
     assert done.stdout.strip() == b"[]"
