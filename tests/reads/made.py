@@ -74,7 +74,8 @@ def dataset(url: str) -> tuple[_core.Header, list[str]]:
     """Read a whole dataset: its header, and its records as SAM lines."""
     store, manifest = open_store(url), manifest_of(url)
     key = f"_header.{manifest.header_digest:016x}.zst"
-    head = _core.Header(_core.zstd_decompress(store.get(key), manifest.header_size))
+    text = _core.zstd_decompress(store.get(key), manifest.header_size)
+    head = _core.Header(text, manifest.index.contigs)
     return head, alignments(_core.format_sam(records_of(store, manifest), head))
 
 

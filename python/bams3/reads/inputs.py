@@ -105,8 +105,11 @@ class Input(AbstractContextManager["Input"]):
             data = self._source.blocks(self._size)
         first = next(data, b"")
         format = BamFormat() if first.startswith(b"BAM\1") else SamFormat(first, self.name)
-        self.header, self._blocks = format.start(first, data, self.name)
         self._format: BamFormat | SamFormat = format
+        try:
+            self.header, self._blocks = format.start(first, data, self.name)
+        except InputError as error:
+            raise _named(error, self.name) from None
 
     def _inflated(self, source: Source) -> Iterator[bytes]:
         if not compressed.is_bgzf(source.head):
@@ -145,7 +148,7 @@ class Input(AbstractContextManager["Input"]):
         hint = error.hint
         if not self.header.contigs:
             hint = "the header has no @SQ lines; give the input with its header (samtools view -h)"
-        return InputError(f"{self.name}: {error.message}", hint)
+        return _named(InputError(error.message, hint), self.name)
 
     def __exit__(
         self,
@@ -161,6 +164,13 @@ class Input(AbstractContextManager["Input"]):
             self._cram.close()
         if self._file is not sys.stdin.buffer:
             self._file.close()
+
+
+def _named(error: InputError, name: str) -> InputError:
+    """Say in the message what input it is about."""
+    if error.message.startswith(f"{name}: "):
+        return error
+    return InputError(f"{name}: {error.message}", error.hint)
 
 
 def _open(source: str | BinaryIO, storage: StorageOptions | None) -> tuple[BinaryIO, str]:
