@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from bams3 import _core
 from bams3.errors import CorruptError, UsageError
-from bams3.reads.fetch import Section, pools
+from bams3.reads.fetch import Section, pools, tiles_of
 from bams3.reads.pipeline import ordered
-from bams3.reads.query import MAX_POSITION, bed_regions, read_bed, resolve
+from bams3.reads.query import bed_regions, read_bed, resolve
 from bams3.regions import EVERYTHING, UNPLACED, Interval, Region, merge_intervals
 
 if TYPE_CHECKING:
@@ -121,18 +121,9 @@ class DepthQuery:
         """Yield what to read, contig by contig; not those where nothing is to be said."""
         for contig, intervals in self._wanted:
             tid, length = self.dataset.tids[contig], self.dataset.contigs[contig]
-            places = self._places(tid, intervals)
+            places = tiles_of(self.dataset.index, tid, intervals)
             if places or (zeros and (unused or self._named)):
                 yield Target(contig, tid, length, intervals, places, unused or self._named)
-
-    def _places(self, tid: int, intervals: Sequence[Interval]) -> list[TilePlace]:
-        """Return the tiles that the intervals need, each once, in order."""
-        found = {
-            (place.chunk, place.tile): place
-            for start, end in intervals
-            for place in self.dataset.index.overlapping(tid, start, min(end, MAX_POSITION))
-        }
-        return [found[key] for key in sorted(found)]
 
     def _runs(
         self, target: Target, fetching: Executor, decoding: Executor, workers: int
