@@ -11,8 +11,9 @@ import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_FLAG_NAMES = "PAIRED PROPER_PAIR UNMAP MUNMAP REVERSE MREVERSE READ1 READ2 SECONDARY QCFAIL DUP SUPPLEMENTARY"
-FLAG_BITS = {name: 1 << bit for bit, name in enumerate(_FLAG_NAMES.split())}
+_FLAG_NAMES = "PAIRED PROPER_PAIR UNMAP MUNMAP REVERSE MREVERSE READ1 READ2 SECONDARY".split()
+_FLAG_NAMES += ["QCFAIL", "DUP", "SUPPLEMENTARY"]
+FLAG_BITS = {name: 1 << bit for bit, name in enumerate(_FLAG_NAMES)}
 _UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 
 
