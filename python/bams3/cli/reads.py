@@ -113,10 +113,11 @@ GROUPS = {
 def _converted(done: ConvertSummary) -> str:
     ratio = f", 1/{done.bytes_read / done.bytes_written:.2f}" if done.bytes_written else ""
     seconds = max(done.seconds, 1e-9)
+    speed = f"{done.records / seconds:,.0f} records/s, {size(done.bytes_read / seconds)}/s"
     lines = [
         f"{done.records:,} records in {done.chunks:,} chunks: {done.destination}",
         f"{size(done.bytes_read)} read, {size(done.bytes_written)} written{ratio}",
-        f"{seconds:.1f} s, {done.records / seconds:,.0f} records/s, {size(done.bytes_read / seconds)}/s",
+        f"{seconds:.1f} s, {speed}",
     ]
     if done.bytes_spilled:
         lines.append(f"{size(done.bytes_spilled)} spilled while sorting")
