@@ -4,8 +4,10 @@ A *record stream* is BAM records, each preceded by its 32-bit little-endian `blo
 Malformed input raises `bams3.errors.InputError`; damaged dataset bytes `bams3.errors.CorruptError`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import final
+
+__version__: str
 
 # ---- header -------------------------------------------------------------------------------------
 @final
@@ -210,6 +212,7 @@ class Index:
     def from_bytes(data: bytes) -> Index: ...
     contigs: list[tuple[str, int]]
     chunks: list[ChunkRow]
+    def rows(self, chunk: int) -> list[TileRow]: ...
     def tiles(self, chunk: int) -> list[TilePlace]: ...
     def overlapping(self, tid: int, start: int, end: int) -> list[TilePlace]:
         """Return the tiles that can hold records of contig `tid` overlapping [start, end)."""
@@ -233,3 +236,68 @@ class TilePlace:
     reads: int
     core: tuple[int, int]  # (offset, length)
     rest: tuple[int, int]
+
+# ---- Arrow and text (arrow.rs) ------------------------------------------------------------------
+@final
+class Table:
+    """Which columns to make of record streams; see `bams3.reads.arrow.COLUMNS`."""
+    def __new__(cls, columns: Sequence[str], contigs: Sequence[str]) -> Table: ...
+    def batch(self, records: bytes) -> Batch: ...
+    def stream(self, batches: Iterator[Batch]) -> object:
+        """Return a PyCapsule with an Arrow C stream, which pulls the batches as it is read."""
+
+@final
+class Batch:
+    """An Arrow record batch: a row for each record."""
+    rows: int
+    def tsv(self) -> bytes: ...
+    def json(self) -> bytes: ...
+
+# ---- record streams -----------------------------------------------------------------------------
+def count_records(stream: bytes) -> int: ...
+def count_contigs(stream: bytes) -> dict[int, int]:
+    """Return the number of records by contig number."""
+
+def overlapping_records(
+    records: bytes, tid: int, intervals: Sequence[tuple[int, int]]
+) -> bytes:
+    """Return the records of a contig that overlap any of the sorted, disjoint intervals."""
+
+# ---- depth (depth.rs) ---------------------------------------------------------------------------
+@final
+class Blocks:
+    """Aligned stretches and gaps of the filtered alignments of one contig in one tile."""
+    first: int | None  # position of the first alignment
+
+def blocks_of_core(core: bytes, tid: int, require: int, exclude: int, min_mapq: int) -> Blocks: ...
+def blocks_of_records(
+    records: bytes, tid: int, require: int, exclude: int, min_mapq: int
+) -> Blocks: ...
+
+@final
+class Depth:
+    """Depth of [start, end) of a contig, from blocks of tiles in dataset order."""
+    def __new__(cls, start: int, end: int) -> Depth: ...
+    known: int  # where the alignments added so far end
+    def add(self, blocks: Blocks) -> None: ...
+    def take(self, until: int) -> Run:
+        """Take the depths up to `until`; no alignment to come may begin before it."""
+
+@final
+class Run:
+    """Depths of the consecutive positions [start, end)."""
+    start: int
+    end: int
+    def text(self, contig: str, start: int, end: int, zeros: bool) -> bytes:
+        """Return lines of contig, 1-based position and depth."""
+    def sum(self, start: int, end: int) -> int: ...
+
+@final
+class Windows:
+    """Sums of depth over intervals of a contig, which may overlap."""
+    def __new__(cls, intervals: Sequence[tuple[int, int]]) -> Windows: ...
+    @staticmethod
+    def fixed(start: int, end: int, size: int) -> Windows: ...
+    def add(self, run: Run) -> None: ...
+    def text(self, contig: str) -> bytes:
+        """Return lines of contig, start, end and mean, in the order of the intervals."""

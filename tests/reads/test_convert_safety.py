@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from bams3.errors import ExistsError
 from bams3.reads.clean import clean
 from bams3.reads.convert import convert
-
 from tests.reads import made
 
 MIB = 1 << 20

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pysam
 import pytest
-from bams3 import _core
-from bams3.errors import InputError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from bams3 import _core
+from bams3.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("BAMS3_TEST_DATA", ROOT / "../shared/data"))
