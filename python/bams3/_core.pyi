@@ -41,6 +41,9 @@ def bam_complete(data: bytes) -> int:
 def parse_bam(data: bytes, header: Header, first_record: int) -> Records:
     """Check whole BAM records field by field and bring them into canonical form."""
 
+def records_digest(records: bytes) -> bytes:
+    """Return the digest (as in `Records`) of a record stream that is canonical already."""
+
 @final
 class Records:
     """A parsed record stream."""

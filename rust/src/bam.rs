@@ -8,7 +8,7 @@ use crate::cigar::{Cigar, SKIP, SOFT_CLIP};
 use crate::digest;
 use crate::error::{quote, Error, Result};
 use crate::header::{Contig, Header};
-use crate::record::{check, split_block, Record, Records, FIXED};
+use crate::record::{check, split_block, Record, Records, FIXED, UNMAPPED};
 use crate::tags::Tag;
 
 const MAGIC: &[u8; 4] = b"BAM\x01";
@@ -24,7 +24,10 @@ pub fn bam_header(data: &[u8]) -> Result<Option<(Header, usize)>> {
         return Ok(None);
     };
     // Some writers end the text with NULs.
-    let length = text.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    let length = text
+        .iter()
+        .rposition(|&byte| byte != 0)
+        .map_or(0, |last| last + 1);
     let header = Header::new(&text[..length], Some(dictionary))?;
     Ok(Some((header, data.len() - rest.len())))
 }
@@ -32,18 +35,29 @@ pub fn bam_header(data: &[u8]) -> Result<Option<(Header, usize)>> {
 type HeaderParts<'a> = (&'a [u8], Vec<Contig>, &'a [u8]);
 
 fn split_header(data: &[u8]) -> Result<Option<HeaderParts<'_>>> {
-    let Some((text, rest)) = split_block(data) else { return Ok(None) };
-    let Some((count, mut rest)) = rest.split_first_chunk::<4>() else { return Ok(None) };
+    let Some((text, rest)) = split_block(data) else {
+        return Ok(None);
+    };
+    let Some((count, mut rest)) = rest.split_first_chunk::<4>() else {
+        return Ok(None);
+    };
     let count = i32::from_le_bytes(*count);
     if count < 0 {
         return Err(Error::input(format!("BAM header: {count} contigs")));
     }
     let mut contigs = Vec::new();
     for _ in 0..count {
-        let Some((name, after)) = split_block(rest) else { return Ok(None) };
-        let Some((length, after)) = after.split_first_chunk::<4>() else { return Ok(None) };
+        let Some((name, after)) = split_block(rest) else {
+            return Ok(None);
+        };
+        let Some((length, after)) = after.split_first_chunk::<4>() else {
+            return Ok(None);
+        };
         let length = u64::from(u32::from_le_bytes(*length));
-        contigs.push(Contig { name: contig_name(name)?, length });
+        contigs.push(Contig {
+            name: contig_name(name)?,
+            length,
+        });
         rest = after;
     }
     Ok(Some((text, contigs, rest)))
@@ -52,12 +66,14 @@ fn split_header(data: &[u8]) -> Result<Option<HeaderParts<'_>>> {
 fn contig_name(name: &[u8]) -> Result<String> {
     let name = name.strip_suffix(b"\0").unwrap_or(name);
     let text = std::str::from_utf8(name);
-    text.map(str::to_owned).map_err(|_| Error::input(format!("contig name {} is not UTF-8", quote(name))))
+    text.map(str::to_owned)
+        .map_err(|_| Error::input(format!("contig name {} is not UTF-8", quote(name))))
 }
 
 /// Write magic, text and contigs.
 pub fn bam_header_bytes(header: &Header) -> Result<Vec<u8>> {
-    let size = |size: usize| i32::try_from(size).map_err(|_| Error::input("header too long for BAM"));
+    let size =
+        |size: usize| i32::try_from(size).map_err(|_| Error::input("header too long for BAM"));
     let mut out = MAGIC.to_vec();
     out.extend(size(header.text().len())?.to_le_bytes());
     out.extend(header.text());
@@ -67,7 +83,11 @@ pub fn bam_header_bytes(header: &Header) -> Result<Vec<u8>> {
         out.extend(contig.name.as_bytes());
         out.push(0);
         // Longer contigs are clipped, as in htslib: BAM has no room for them.
-        out.extend(u32::try_from(contig.length).unwrap_or(u32::MAX).to_le_bytes());
+        out.extend(
+            u32::try_from(contig.length)
+                .unwrap_or(u32::MAX)
+                .to_le_bytes(),
+        );
     }
     Ok(out)
 }
@@ -79,7 +99,9 @@ pub fn bam_complete(data: &[u8]) -> Result<usize> {
         if let Some(size) = rest.first_chunk::<4>() {
             let size = u32::from_le_bytes(*size);
             if (size as usize) < FIXED || size > i32::MAX as u32 {
-                return Err(Error::input(format!("a BAM record claims to have {size} bytes")));
+                return Err(Error::input(format!(
+                    "a BAM record claims to have {size} bytes"
+                )));
             }
         }
         match split_block(rest) {
@@ -92,13 +114,16 @@ pub fn bam_complete(data: &[u8]) -> Result<usize> {
 /// Check whole records field by field and bring them into canonical form. `first_record` is the
 /// number of the first one in its file, for messages.
 pub fn parse_bam(data: &[u8], header: &Header, first_record: u64) -> Result<Records> {
-    let mut records = Records { data: Vec::with_capacity(data.len()), ..Records::default() };
+    let mut records = Records {
+        data: Vec::with_capacity(data.len()),
+        ..Records::default()
+    };
     let contigs = header.contigs().len();
     let mut rest = data;
     while !rest.is_empty() {
         let number = first_record + records.count;
-        let (block, after) = split_block(rest)
-            .ok_or_else(|| Error::input(format!("record {number}: cut short")))?;
+        let (block, after) =
+            split_block(rest).ok_or_else(|| Error::input(format!("record {number}: cut short")))?;
         let digest = push_canonical(block, contigs, &mut records.data)
             .map_err(|error| error.within(&place(number, block)))?;
         records.digest = records.digest.wrapping_add(digest);
@@ -133,7 +158,9 @@ fn push_canonical(block: &[u8], contigs: usize, out: &mut Vec<u8>) -> Result<u12
 fn terminate_name(record: &Record) -> Result<Vec<u8>> {
     let length = record.raw_name().len();
     let mut bytes = record.bytes().to_vec();
-    bytes[8] = bytes[8].checked_add(1).ok_or_else(|| Error::input("read name too long"))?;
+    bytes[8] = bytes[8]
+        .checked_add(1)
+        .ok_or_else(|| Error::input("read name too long"))?;
     bytes.insert(FIXED + length, 0);
     Ok(bytes)
 }
@@ -155,7 +182,10 @@ pub fn seal(out: &mut Vec<u8>, start: usize) -> Result<u128> {
 /// Write a record whose CIGAR was found in `tag` with that CIGAR in its canonical place.
 fn with_cigar(record: &Record, tag: &Tag, cigar: Cigar) -> Result<Vec<u8>> {
     cigar.check()?;
-    if record.bases() > 0 && record.flag() & 4 == 0 && cigar.query_length() != record.bases() as i64 {
+    if record.bases() > 0
+        && record.flag() & UNMAPPED == 0
+        && cigar.query_length() != record.bases() as i64
+    {
         return Err(Error::input("the CIGAR in tag CG does not cover SEQ"));
     }
     let long = cigar.len() > usize::from(u16::MAX);
@@ -179,11 +209,18 @@ fn with_cigar(record: &Record, tag: &Tag, cigar: Cigar) -> Result<Vec<u8>> {
 }
 
 /// Move the CIGAR at `start` to a `CG` tag at the end of `out`, and leave a placeholder.
-pub fn move_long_cigar(out: &mut Vec<u8>, start: usize, operations: usize, bases: usize) -> Result<()> {
+pub fn move_long_cigar(
+    out: &mut Vec<u8>,
+    start: usize,
+    operations: usize,
+    bases: usize,
+) -> Result<()> {
     let end = start + 4 * operations;
     let covered = Cigar(&out[start..end]).reference_length() as u64;
     if covered >= LONGEST || bases as u64 >= LONGEST {
-        return Err(Error::input("too long an alignment for a BAM record of more than 65,535 CIGAR operations"));
+        return Err(Error::input(
+            "too long an alignment for a BAM record of more than 65,535 CIGAR operations",
+        ));
     }
     let clip = (bases as u32) << 4 | SOFT_CLIP;
     let skip = (covered as u32) << 4 | SKIP;

@@ -7,7 +7,8 @@ fn header() -> Header {
 }
 
 fn sample() -> Vec<u8> {
-    let lines = b"r1\t99\ta\t100\t60\t2S4M\t=\t200\t150\tACGTNA\tIIIIII\tNM:i:3\tXB:B:S,1,700\tXZ:Z:text\n\
+    let lines =
+        b"r1\t99\ta\t100\t60\t2S4M\t=\t200\t150\tACGTNA\tIIIIII\tNM:i:3\tXB:B:S,1,700\tXZ:Z:text\n\
                   r2\t4\t*\t0\t0\t*\t*\t0\t0\t*\t*\tXF:f:1.5\tXH:H:1F\n";
     parse_sam(lines, &header(), 1).unwrap().data
 }
@@ -54,7 +55,10 @@ fn short_cigar_leaves_its_tag() {
     let line = b"r\t0\ta\t5\t9\t4S7N\t*\t0\t0\tACGT\tIIII\tXA:A:x\tCG:B:I,16,17,32\tXB:A:y\n";
     let records = parse_sam(line, &header(), 1).unwrap();
     let text = format_sam(&records.data, &header()).unwrap();
-    assert_eq!(text, b"r\t0\ta\t5\t9\t1M1I2M\t*\t0\t0\tACGT\tIIII\tXA:A:x\tXB:A:y\n");
+    assert_eq!(
+        text,
+        b"r\t0\ta\t5\t9\t1M1I2M\t*\t0\t0\tACGT\tIIII\tXA:A:x\tXB:A:y\n"
+    );
 }
 
 /// A small generator, so that no run differs from another.
@@ -62,7 +66,10 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % limit
     }
 }
@@ -73,7 +80,9 @@ fn exercise(data: &[u8]) {
     let _ = bam_complete(data);
     let _ = bam_header(data);
     let _ = format_sam(data, &header);
-    let Ok(records) = parse_bam(data, &header, 0) else { return };
+    let Ok(records) = parse_bam(data, &header, 0) else {
+        return;
+    };
     format_sam(&records.data, &header).unwrap();
     assert_eq!(parse_bam(&records.data, &header, 0).unwrap(), records);
 }

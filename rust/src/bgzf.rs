@@ -59,7 +59,11 @@ fn inflate(
         Ok(_) => return Err("has another size than it states"),
         Err(_) => return Err("does not inflate"),
     }
-    if crc32(target) == block.crc { Ok(()) } else { Err("fails its CRC") }
+    if crc32(target) == block.crc {
+        Ok(())
+    } else {
+        Err("fails its CRC")
+    }
 }
 
 /// The block at `at` and its length; None if it is not whole.
@@ -69,15 +73,22 @@ fn next_block(data: &[u8], at: usize) -> Result<Option<(Block<'_>, usize)>> {
     if data[..known] != START[..known] {
         return Err(damaged(at, "does not begin as BGZF does"));
     }
-    let Some(extra) = data.get(10..12) else { return Ok(None) };
+    let Some(extra) = data.get(10..12) else {
+        return Ok(None);
+    };
     let body = 12 + usize::from(u16::from_le_bytes([extra[0], extra[1]]));
-    let Some(fields) = data.get(12..body) else { return Ok(None) };
+    let Some(fields) = data.get(12..body) else {
+        return Ok(None);
+    };
     let length = block_length(fields).ok_or_else(|| damaged(at, "does not state its length"))?;
     if length < body + FOOTER {
         return Err(damaged(at, "states an impossible length"));
     }
-    let Some(block) = data.get(..length) else { return Ok(None) };
-    let block = split_footer(&block[body..]).ok_or_else(|| damaged(at, "states an impossible size"))?;
+    let Some(block) = data.get(..length) else {
+        return Ok(None);
+    };
+    let block =
+        split_footer(&block[body..]).ok_or_else(|| damaged(at, "states an impossible size"))?;
     Ok(Some((block, length)))
 }
 
@@ -86,7 +97,11 @@ fn split_footer(body: &[u8]) -> Option<Block<'_>> {
     let [c0, c1, c2, c3, s0, s1, s2, s3] = *footer;
     let size = u32::from_le_bytes([s0, s1, s2, s3]) as usize;
     let crc = u32::from_le_bytes([c0, c1, c2, c3]);
-    (size <= LARGEST.min(RATIO * deflated.len())).then_some(Block { deflated, crc, size })
+    (size <= LARGEST.min(RATIO * deflated.len())).then_some(Block {
+        deflated,
+        crc,
+        size,
+    })
 }
 
 /// Find BSIZE among the subfields of the gzip header.
@@ -109,7 +124,8 @@ fn damaged(offset: usize, problem: &str) -> Error {
 /// Compress to blocks, without the end-of-file marker. Levels are those of libdeflate, 0 to 12.
 pub fn bgzf_deflate(data: &[u8], level: i32) -> Result<Vec<u8>> {
     let compression = CompressionLvl::new(level);
-    let compression = compression.map_err(|_| Error::input(format!("no compression level {level}")))?;
+    let compression =
+        compression.map_err(|_| Error::input(format!("no compression level {level}")))?;
     let mut compressor = Compressor::new(compression);
     let mut out = Vec::with_capacity(data.len() / 3 + LARGEST);
     for payload in data.chunks(PAYLOAD) {
@@ -147,7 +163,9 @@ mod tests {
     use super::*;
 
     fn sample() -> Vec<u8> {
-        (0..300_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> (n % 25)) as u8).collect()
+        (0..300_000u32)
+            .map(|n| (n.wrapping_mul(2_654_435_761) >> (n % 25)) as u8)
+            .collect()
     }
 
     #[test]
@@ -173,8 +191,14 @@ mod tests {
         };
         let cut = bgzf_inflate(&packed[..first + second - 1]).unwrap_err();
         assert!(cut.to_string().contains(&format!("byte {first} ")), "{cut}");
-        assert_eq!(bgzf_complete(&packed[..first + second - 1]).unwrap().0, first);
-        for at in (0..first + second).step_by(97).chain(first - 8..first + HEADER) {
+        assert_eq!(
+            bgzf_complete(&packed[..first + second - 1]).unwrap().0,
+            first
+        );
+        for at in (0..first + second)
+            .step_by(97)
+            .chain(first - 8..first + HEADER)
+        {
             let mut bad = packed.clone();
             bad[at] ^= 0x11;
             // Time stamp, flags and system of gzip headers mean nothing.

@@ -86,7 +86,11 @@ impl Header {
                 self.contigs.push(contig);
             }
             b"@RG" | b"@PG" if tag(line, b"ID").is_none() => {
-                return Err(Error::input(format!("{} without ID: {}", quote(&line[..3]), quote(line))));
+                return Err(Error::input(format!(
+                    "{} without ID: {}",
+                    quote(&line[..3]),
+                    quote(line)
+                )));
             }
             _ => {}
         }
@@ -94,10 +98,14 @@ impl Header {
     }
 
     fn adopt(&mut self, dictionary: Option<Vec<Contig>>) -> Result<()> {
-        let Some(dictionary) = dictionary else { return Ok(()) };
+        let Some(dictionary) = dictionary else {
+            return Ok(());
+        };
         let stated = self.contigs.iter().map(|contig| &contig.name);
         if !self.contigs.is_empty() && !stated.eq(dictionary.iter().map(|contig| &contig.name)) {
-            return Err(Error::input("the @SQ lines and the contig dictionary of the BAM header disagree"));
+            return Err(Error::input(
+                "the @SQ lines and the contig dictionary of the BAM header disagree",
+            ));
         }
         self.contigs = dictionary;
         Ok(())
@@ -108,11 +116,17 @@ impl Header {
             let name = contig.name.as_bytes();
             // A tab or line feed in a name would forge fields of SAM output.
             if name.is_empty() || name.iter().any(u8::is_ascii_control) {
-                return Err(Error::input(format!("contig name {} is not allowed", quote(name))));
+                return Err(Error::input(format!(
+                    "contig name {} is not allowed",
+                    quote(name)
+                )));
             }
             let number = i32::try_from(number).map_err(|_| Error::input("too many contigs"))?;
             if self.numbers.insert(name.to_vec(), number).is_some() {
-                return Err(Error::input(format!("contig {} is listed twice", quote(name))));
+                return Err(Error::input(format!(
+                    "contig {} is listed twice",
+                    quote(name)
+                )));
             }
         }
         Ok(())
@@ -121,7 +135,9 @@ impl Header {
     /// A contig's own name (SN) goes before any alias, as in htslib.
     fn number_aliases(&mut self, aliases: Vec<(String, String)>) {
         for (name, list) in aliases {
-            let Some(number) = self.contig_number(name.as_bytes()) else { continue };
+            let Some(number) = self.contig_number(name.as_bytes()) else {
+                continue;
+            };
             for alias in list.split(',').filter(|alias| !alias.is_empty()) {
                 self.numbers.entry(alias.into()).or_insert(number);
             }
@@ -150,9 +166,13 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn check_line(line: &[u8]) -> Result<()> {
-    let typed = line.len() >= 3 && line[0] == b'@' && line[1..3].iter().all(u8::is_ascii_alphabetic);
+    let typed =
+        line.len() >= 3 && line[0] == b'@' && line[1..3].iter().all(u8::is_ascii_alphabetic);
     if !typed || !matches!(line.get(3), None | Some(b'\t')) {
-        return Err(Error::input(format!("{} does not begin with @ and two letters", quote(line))));
+        return Err(Error::input(format!(
+            "{} does not begin with @ and two letters",
+            quote(line)
+        )));
     }
     if line.contains(&0) {
         return Err(Error::input(format!("NUL in {}", quote(line))));
@@ -176,15 +196,20 @@ fn read_contig(line: &[u8], need_length: bool) -> Result<Contig> {
     if tags(line, b"LN").any(|other| other != text) {
         return Err(Error::input(format!("several lengths in {}", quote(line))));
     }
-    let length = std::str::from_utf8(text).ok().and_then(|text| text.parse::<u64>().ok());
-    let length = length.filter(|&length| i64::try_from(length).is_ok() && (length > 0 || !need_length));
-    let length = length.ok_or_else(|| Error::input(format!("LN {} of contig {name} is no length", quote(text))))?;
+    let length = std::str::from_utf8(text)
+        .ok()
+        .and_then(|text| text.parse::<u64>().ok());
+    let length =
+        length.filter(|&length| i64::try_from(length).is_ok() && (length > 0 || !need_length));
+    let length = length
+        .ok_or_else(|| Error::input(format!("LN {} of contig {name} is no length", quote(text))))?;
     Ok(Contig { name, length })
 }
 
 fn utf8(text: &[u8]) -> Result<String> {
     let text = std::str::from_utf8(text);
-    text.map(str::to_owned).map_err(|_| Error::input("header text is not UTF-8"))
+    text.map(str::to_owned)
+        .map_err(|_| Error::input("header text is not UTF-8"))
 }
 
 #[cfg(test)]
@@ -205,8 +230,15 @@ mod tests {
     #[test]
     fn malformed_headers() {
         let bad: [&[u8]; 9] = [
-            b"@SQ\tSN:a\n", b"@SQ\tLN:1\n", b"@SQ\tSN:a\tLN:x\n", b"@SQ\tSN:a\tLN:0\n",
-            b"@SQ\tSN:a\tLN:1\n@SQ\tSN:a\tLN:1\n", b"@RG\tSM:x\n", b"\n", b"@H\n", b"@CO\ta\0b\n",
+            b"@SQ\tSN:a\n",
+            b"@SQ\tLN:1\n",
+            b"@SQ\tSN:a\tLN:x\n",
+            b"@SQ\tSN:a\tLN:0\n",
+            b"@SQ\tSN:a\tLN:1\n@SQ\tSN:a\tLN:1\n",
+            b"@RG\tSM:x\n",
+            b"\n",
+            b"@H\n",
+            b"@CO\ta\0b\n",
         ];
         for text in bad {
             assert!(Header::new(text, None).is_err(), "{}", quote(text));
@@ -215,7 +247,10 @@ mod tests {
 
     #[test]
     fn dictionary_must_agree() {
-        let contig = |name: &str| Contig { name: name.into(), length: 5 };
+        let contig = |name: &str| Contig {
+            name: name.into(),
+            length: 5,
+        };
         assert!(Header::new(b"@SQ\tSN:a\tLN:5\n", Some(vec![contig("b")])).is_err());
         assert!(Header::new(b"@SQ\tSN:a\tLN:5\n", Some(vec![contig("a")])).is_ok());
         let bare = Header::new(b"", Some(vec![contig("b")])).unwrap();

@@ -1,4 +1,5 @@
 //! Compute core of bams3: bytes in, bytes out; no I/O, no clock, no environment.
+pub mod arrow;
 pub mod bam;
 pub mod bgzf;
 pub mod bins;
@@ -6,6 +7,7 @@ pub mod cigar;
 pub mod codecs;
 pub mod columns;
 pub mod cut;
+pub mod depth;
 pub mod digest;
 pub mod error;
 pub mod header;
@@ -23,16 +25,9 @@ mod sam_tags;
 pub mod select;
 mod sequence;
 pub mod sort;
+#[cfg(test)]
+mod speed;
 pub mod stats;
 pub mod stream;
 pub mod tags;
 pub mod tile;
-
-#[cfg(feature = "python")]
-#[pyo3::pymodule]
-fn _core(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-    python::blobs::register(module)?;
-    python::formats::register(module)?;
-    python::sorting::register(module)?;
-    python::tiles::register(module)
-}

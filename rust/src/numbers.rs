@@ -23,7 +23,11 @@ pub fn unsigned(text: &[u8], largest: u64) -> Parsed<u64> {
         // Saturates far above every limit that is asked for.
         value = value.saturating_mul(10).saturating_add(u64::from(digit));
     }
-    if value > largest { Err(RANGE) } else { Ok(value) }
+    if value > largest {
+        Err(RANGE)
+    } else {
+        Ok(value)
+    }
 }
 
 /// Parse a number that may be negative, down to `-largest - 1`.
@@ -118,7 +122,10 @@ pub fn push_array_float(out: &mut Vec<u8>, value: f64) {
         out.push(b'-');
     }
     let bounds = [0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5];
-    let place = bounds.iter().position(|&bound| size < bound).unwrap_or(bounds.len());
+    let place = bounds
+        .iter()
+        .position(|&bound| size < bound)
+        .unwrap_or(bounds.len());
     let decimals = 9 - place;
     let scaled = (size * 10f64.powi(decimals as i32)).round_ties_even();
     push_fixed(out, scaled as u64, decimals);
@@ -140,7 +147,10 @@ fn push_fixed(out: &mut Vec<u8>, digits: u64, decimals: usize) {
     if digits % scale != 0 {
         let start = out.len();
         let _ = write!(out, ".{:0decimals$}", digits % scale);
-        let kept = out[start..].iter().rposition(|&byte| byte != b'0').unwrap_or(0);
+        let kept = out[start..]
+            .iter()
+            .rposition(|&byte| byte != b'0')
+            .unwrap_or(0);
         out.truncate(start + kept + 1);
     }
 }
@@ -158,9 +168,18 @@ mod tests {
     #[test]
     fn like_c() {
         let pairs = [
-            (0.0, "0"), (-0.0, "-0"), (1.0, "1"), (100000.0, "100000"), (1e6, "1e+06"),
-            (0.0001, "0.0001"), (0.00001, "1e-05"), (3.14159265, "3.14159"), (999999.5, "1e+06"),
-            (1.5e-45, "1.5e-45"), (f64::INFINITY, "inf"), (-1234567.0, "-1.23457e+06"),
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (100000.0, "100000"),
+            (1e6, "1e+06"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (2.71999501, "2.72"),
+            (999999.5, "1e+06"),
+            (1.5e-45, "1.5e-45"),
+            (f64::INFINITY, "inf"),
+            (-1234567.0, "-1.23457e+06"),
         ];
         for (value, text) in pairs {
             assert_eq!(general(value), text);

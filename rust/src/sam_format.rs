@@ -45,9 +45,15 @@ fn push_number(number: i64, out: &mut Vec<u8>) {
 }
 
 fn contig(tid: i32, header: &Header) -> Result<&[u8]> {
-    let Ok(number) = usize::try_from(tid) else { return Ok(b"*") };
+    let Ok(number) = usize::try_from(tid) else {
+        return Ok(b"*");
+    };
     let contig = header.contigs().get(number);
-    let contig = contig.ok_or_else(|| Error::input(format!("a record is on contig {tid}, which the header lacks")))?;
+    let contig = contig.ok_or_else(|| {
+        Error::input(format!(
+            "a record is on contig {tid}, which the header lacks"
+        ))
+    })?;
     Ok(contig.name.as_bytes())
 }
 
@@ -85,7 +91,8 @@ fn push_bases(record: &Record, out: &mut Vec<u8>) {
     out.extend(qualities.iter().map(|quality| quality.wrapping_add(b'!')));
 }
 
-fn push_tags(record: &Record, out: &mut Vec<u8>) -> Result<()> {
+/// Append all tags, each after a tab.
+pub fn push_tags(record: &Record, out: &mut Vec<u8>) -> Result<()> {
     let moved = record.long_cigar().map(|(tag, _)| tag.bytes.as_ptr());
     for tag in record.tags() {
         let tag = tag?;
@@ -97,8 +104,17 @@ fn push_tags(record: &Record, out: &mut Vec<u8>) -> Result<()> {
 }
 
 fn push_tag(tag: &Tag, out: &mut Vec<u8>) {
-    let kind = if matches!(tag.kind, b'c' | b'C' | b's' | b'S' | b'i' | b'I') { b'i' } else { tag.kind };
+    let kind = if matches!(tag.kind, b'c' | b'C' | b's' | b'S' | b'i' | b'I') {
+        b'i'
+    } else {
+        tag.kind
+    };
     out.extend_from_slice(&[b'\t', tag.name[0], tag.name[1], b':', kind, b':']);
+    push_value(tag, out);
+}
+
+/// Append the value of a tag.
+pub fn push_value(tag: &Tag, out: &mut Vec<u8>) {
     match tag.kind {
         b'Z' | b'H' | b'A' => out.extend_from_slice(tag.value),
         b'f' => push_general(out, f64::from(f32::from_le_bytes(bytes(tag.value)))),
@@ -109,7 +125,9 @@ fn push_tag(tag: &Tag, out: &mut Vec<u8>) {
 }
 
 fn push_array(tag: &Tag, out: &mut Vec<u8>) {
-    let Some((kind, elements)) = tag.array() else { return };
+    let Some((kind, elements)) = tag.array() else {
+        return;
+    };
     out.push(kind);
     for element in elements.chunks_exact(element_size(kind).unwrap_or(1)) {
         out.push(b',');
@@ -117,6 +135,16 @@ fn push_array(tag: &Tag, out: &mut Vec<u8>) {
             b'f' => push_array_float(out, f64::from(f32::from_le_bytes(bytes(element)))),
             kind => push_signed(out, integer(kind, element)),
         }
+    }
+}
+
+/// The number that a tag holds, if it is one.
+pub fn number(tag: &Tag) -> Option<f64> {
+    match tag.kind {
+        b'f' => Some(f64::from(f32::from_le_bytes(bytes(tag.value)))),
+        b'd' => Some(f64::from_le_bytes(bytes(tag.value))),
+        b'A' | b'Z' | b'H' | b'B' => None,
+        kind => Some(integer(kind, tag.value) as f64),
     }
 }
 

@@ -4,6 +4,7 @@ use memchr::memchr;
 
 use crate::numbers::{float, signed, unsigned, Parsed};
 use crate::sam::{fault, Checked};
+use crate::tags::element_size;
 
 const TAG: &str = "tag";
 
@@ -63,28 +64,32 @@ fn push_string(kind: u8, value: &[u8], out: &mut Vec<u8>) -> Parsed<()> {
     Ok(())
 }
 
-/// Append in the smallest type: unsigned ones, but for text that begins with a minus.
+/// Append in the smallest type: an unsigned one, but for text that begins with a minus.
 fn push_integer(text: &[u8], out: &mut Vec<u8>) -> Parsed<()> {
-    if text.first() == Some(&b'-') {
+    let (kind, value) = if text.first() == Some(&b'-') {
         let value = signed(text, i32::MAX as u64)?;
-        push_element(if value >= -128 { b'c' } else if value >= -32768 { b's' } else { b'i' }, value, true, out);
+        (smallest(b"csi", value >= -128, value >= -32768), value)
     } else {
-        let value = unsigned(text, u64::from(u32::MAX))?;
-        push_element(if value <= 255 { b'C' } else if value <= 65535 { b'S' } else { b'I' }, value as i64, true, out);
-    }
+        let value = unsigned(text, u32::MAX.into())?;
+        (smallest(b"CSI", value <= 255, value <= 65535), value as i64)
+    };
+    out.push(kind);
+    push_element(kind, value, out);
     Ok(())
 }
 
-fn push_element(kind: u8, value: i64, typed: bool, out: &mut Vec<u8>) {
-    if typed {
-        out.push(kind);
+fn smallest(kinds: &[u8; 3], in_one_byte: bool, in_two: bool) -> u8 {
+    match (in_one_byte, in_two) {
+        (true, _) => kinds[0],
+        (_, true) => kinds[1],
+        _ => kinds[2],
     }
-    let bytes = value.to_le_bytes();
-    match kind {
-        b'c' | b'C' => out.push(bytes[0]),
-        b's' | b'S' => out.extend_from_slice(&bytes[..2]),
-        _ => out.extend_from_slice(&bytes[..4]),
-    }
+}
+
+/// Append the low bytes of `value`, as many as its type has.
+fn push_element(kind: u8, value: i64, out: &mut Vec<u8>) {
+    let size = element_size(kind).unwrap_or(4);
+    out.extend_from_slice(&value.to_le_bytes()[..size]);
 }
 
 fn push_array(value: &[u8], out: &mut Vec<u8>) -> Parsed<()> {
@@ -100,11 +105,17 @@ fn push_array(value: &[u8], out: &mut Vec<u8>) -> Parsed<()> {
     // A value does not fit the stated type. As htslib does, take the smallest that holds all.
     out.truncate(start);
     let kind = wider_type(elements)?;
-    if push_elements(kind, elements, out)? { Ok(()) } else { Err("is outside the allowed range") }
+    if push_elements(kind, elements, out)? {
+        Ok(())
+    } else {
+        Err("is outside the allowed range")
+    }
 }
 
 fn split(elements: Option<&[u8]>) -> impl Iterator<Item = &[u8]> {
-    elements.into_iter().flat_map(|elements| elements.split(|&byte| byte == b','))
+    elements
+        .into_iter()
+        .flat_map(|elements| elements.split(|&byte| byte == b','))
 }
 
 /// Append a whole array; false if a value is outside of its type.
@@ -120,11 +131,11 @@ fn push_elements(kind: u8, elements: Option<&[u8]>, out: &mut Vec<u8>) -> Parsed
             if !allowed(kind, value, text)? {
                 return Ok(false);
             }
-            push_element(kind, value, false, out);
+            push_element(kind, value, out);
         }
         count += 1;
     }
-    if !matches!(kind, b'c' | b'C' | b's' | b'S' | b'i' | b'I' | b'f') {
+    if element_size(kind).is_none() {
         return Err("has an unknown element type");
     }
     out[count_at..count_at + 4].copy_from_slice(&count.to_le_bytes());
@@ -153,10 +164,17 @@ fn wider_type(elements: Option<&[u8]>) -> Parsed<u8> {
     }
     // 255 takes two bytes, as in htslib.
     let kinds = [
-        (b'c', -128, 127), (b's', -32768, 32767), (b'i', i32::MIN.into(), i32::MAX.into()),
-        (b'C', 0, 254), (b'S', 0, 65535), (b'I', 0, u32::MAX.into()),
+        (b'c', -128, 127),
+        (b's', -32768, 32767),
+        (b'i', i32::MIN.into(), i32::MAX.into()),
+        (b'C', 0, 254),
+        (b'S', 0, 65535),
+        (b'I', 0, u32::MAX.into()),
     ];
     let kinds = if least < 0 { &kinds[..3] } else { &kinds[3..] };
-    let kind = kinds.iter().find(|&&(_, low, high)| low <= least && most <= high);
-    kind.map(|&(kind, ..)| kind).ok_or("is outside the allowed range")
+    let kind = kinds
+        .iter()
+        .find(|&&(_, low, high)| low <= least && most <= high);
+    kind.map(|&(kind, ..)| kind)
+        .ok_or("is outside the allowed range")
 }

@@ -68,22 +68,41 @@ pub fn element_size(kind: u8) -> Option<usize> {
 }
 
 fn split_tag(bytes: &[u8]) -> Option<(Tag<'_>, &[u8])> {
-    let &[first, second, kind, ref rest @ ..] = bytes else { return None };
+    let &[first, second, kind, ref rest @ ..] = bytes else {
+        return None;
+    };
     let (value, length) = match kind {
         b'Z' | b'H' => memchr::memchr(0, rest).map(|end| (&rest[..end], end + 1))?,
-        b'B' => rest.get(..array_length(rest)?).map(|value| (value, value.len()))?,
-        _ => rest.get(..fixed_size(kind)?).map(|value| (value, value.len()))?,
+        b'B' => rest
+            .get(..array_length(rest)?)
+            .map(|value| (value, value.len()))?,
+        _ => rest
+            .get(..fixed_size(kind)?)
+            .map(|value| (value, value.len()))?,
     };
     let (bytes, rest) = bytes.split_at(3 + length);
-    Some((Tag { name: [first, second], kind, value, bytes }, rest))
+    Some((
+        Tag {
+            name: [first, second],
+            kind,
+            value,
+            bytes,
+        },
+        rest,
+    ))
 }
 
 fn array_length(rest: &[u8]) -> Option<usize> {
-    let &[kind, a, b, c, d, ..] = rest else { return None };
+    let &[kind, a, b, c, d, ..] = rest else {
+        return None;
+    };
     let count = u32::from_le_bytes([a, b, c, d]) as usize;
     element_size(kind)?.checked_mul(count)?.checked_add(5)
 }
 
 fn malformed(bytes: &[u8]) -> Error {
-    Error::input(format!("tag {} is malformed or cut short", quote(&bytes[..bytes.len().min(12)])))
+    Error::input(format!(
+        "tag {} is malformed or cut short",
+        quote(&bytes[..bytes.len().min(12)])
+    ))
 }

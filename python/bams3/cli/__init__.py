@@ -1,0 +1,74 @@
+"""The command `bams3`: the only code that prints and exits."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from bams3.cli import reads, view
+from bams3.errors import Bams3Error
+
+INTERRUPTED = 130
+CONTEXT = {"help_option_names": ["--help"], "max_content_width": 100}
+
+
+def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        import bams3
+
+        click.echo(f"bams3 {bams3.__version__}")
+        context.exit()
+
+
+@click.group(context_settings=CONTEXT)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version,
+    help="Print the version and exit.",
+)  # fmt: skip
+def cli() -> None:
+    """Genomics on object storage: alignments that are queried where they lie.
+
+    \b
+    bwa mem ref.fa r1.fq r2.fq | bams3 convert --stdin s3://bucket/sample.bams3
+    bams3 query s3://bucket/sample.bams3 chr1:1,000,000-2,000,000
+    """
+
+
+for _command in (*reads.COMMANDS, *view.COMMANDS):
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """Run the command line; exit with 0, the error's code, 2 for usage, 130 if interrupted."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        code = cli.main(prog_name="bams3", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except Bams3Error as error:
+        return _explain(error)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has seen enough; keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        click.echo(f"error: {error}", err=True)
+        return 1
+
+
+def _explain(error: Bams3Error) -> int:
+    click.echo(f"error: {error.message}", err=True)
+    if error.hint:
+        click.echo(f"hint: {error.hint}", err=True)
+    return error.exit_code

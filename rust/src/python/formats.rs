@@ -31,9 +31,13 @@ impl Header {
     fn new(text: &[u8], contigs: Option<Vec<(String, u64)>>) -> Result<Self> {
         let contigs = contigs.map(|contigs| {
             let contigs = contigs.into_iter();
-            contigs.map(|(name, length)| header::Contig { name, length }).collect()
+            contigs
+                .map(|(name, length)| header::Contig { name, length })
+                .collect()
         });
-        Ok(Header { inner: header::Header::new(text, contigs)? })
+        Ok(Header {
+            inner: header::Header::new(text, contigs)?,
+        })
     }
 
     #[getter]
@@ -44,7 +48,9 @@ impl Header {
     #[getter]
     fn contigs(&self) -> Vec<(&str, u64)> {
         let contigs = self.inner.contigs().iter();
-        contigs.map(|contig| (contig.name.as_str(), contig.length)).collect()
+        contigs
+            .map(|contig| (contig.name.as_str(), contig.length))
+            .collect()
     }
 
     #[getter]
@@ -78,7 +84,11 @@ impl Records {
 impl Records {
     pub fn wrap(py: Python<'_>, records: record::Records) -> Self {
         let data = PyBytes::new(py, &records.data).unbind();
-        Records { data, count: records.count, sum: records.digest }
+        Records {
+            data,
+            count: records.count,
+            sum: records.digest,
+        }
     }
 }
 
@@ -95,7 +105,11 @@ fn parse_sam(py: Python<'_>, data: &[u8], header: &Header, first_line: u64) -> R
 }
 
 #[pyfunction]
-fn format_sam<'py>(py: Python<'py>, records: &[u8], header: &Header) -> Result<Bound<'py, PyBytes>> {
+fn format_sam<'py>(
+    py: Python<'py>,
+    records: &[u8],
+    header: &Header,
+) -> Result<Bound<'py, PyBytes>> {
     let text = py.detach(|| sam_format::format_sam(records, &header.inner))?;
     Ok(PyBytes::new(py, &text))
 }

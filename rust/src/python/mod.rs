@@ -1,6 +1,19 @@
-//! The Python face of the core, one file a subject. Nothing else knows Python.
+//! The Python module `bams3._core`, one file a subject. Nothing else knows Python.
 
-pub mod blobs;
-pub mod formats;
-pub mod sorting;
-pub mod tiles;
+use pyo3::prelude::*;
+
+mod blobs;
+mod columns;
+mod formats;
+mod sorting;
+mod tiles;
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    blobs::register(module)?;
+    formats::register(module)?;
+    tiles::register(module)?;
+    sorting::register(module)?;
+    columns::register(module)
+}

@@ -1,0 +1,171 @@
+"""Open a dataset: one GET of the manifest, which carries the index and the statistics."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from bams3 import _core
+from bams3.errors import CorruptError, NotFoundError
+from bams3.reads.fetch import Source
+from bams3.reads.manifest import MAX_HEADER, METADATA, Manifest, chunk_key, header_key
+from bams3.storage import open_store
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from bams3._core import Header, Index
+    from bams3.config import StorageOptions
+    from bams3.reads.depth import DepthQuery
+    from bams3.reads.query import Query
+    from bams3.regions import Region
+    from bams3.storage import Store
+
+
+class Dataset:
+    """An alignment dataset. Made by `bams3.open`.
+
+    Attributes:
+        store: The folder that holds it.
+        manifest: What `_metadata.json` says.
+    """
+
+    def __init__(self, store: Store, manifest: Manifest) -> None:
+        self.store = store
+        self.manifest = manifest
+
+    def __repr__(self) -> str:
+        return f"<Dataset {self.url}: {self.manifest.records:,} records, {len(self.contigs)} contigs>"
+
+    def __enter__(self) -> Dataset:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self.store.close()
+
+    @property
+    def url(self) -> str:
+        """Where the dataset lies."""
+        return self.store.url
+
+    @property
+    def index(self) -> Index:
+        """Contigs, chunks and tiles."""
+        return self.manifest.index
+
+    @cached_property
+    def header(self) -> Header:
+        """The SAM header, verbatim; one GET when first asked for."""
+        key = header_key(self.manifest.header_digest)
+        data = self.store.get(key)
+        if _core.hash64(data) != self.manifest.header_digest:
+            raise CorruptError(f"{self.store.url_of(key)}: the header fails its checksum")
+        return _core.Header(_core.zstd_decompress(data, MAX_HEADER), self.index.contigs)
+
+    @cached_property
+    def contigs(self) -> dict[str, int]:
+        """Lengths by name, in the order of the header."""
+        return dict(self.index.contigs)
+
+    @cached_property
+    def tids(self) -> dict[str, int]:
+        """Numbers of the contigs by name."""
+        return {name: tid for tid, name in enumerate(self.contigs)}
+
+    @cached_property
+    def source(self) -> Source:
+        """Where the chunks lie."""
+        contigs, chunks = self.index.contigs, self.index.chunks
+        return Source(self.store, chunks, lambda chunk: chunk_key(contigs, chunks[chunk]))
+
+    def query(
+        self,
+        *regions: str | Region,
+        bed: Iterable[Region] | str | os.PathLike[str] | None = None,
+        require: int = 0,
+        exclude: int = 0,
+        exclude_all: int = 0,
+        min_mapq: int = 0,
+        columns: Sequence[str] | None = None,
+        once: bool = False,
+        threads: int | None = None,
+    ) -> Query:
+        """Select records, as `samtools view` does; nothing is read until the result is used.
+
+        Args:
+            regions: Texts as for samtools (1-based closed) or `Region`s (0-based half-open). Each is
+                answered in turn, so that a record in two regions comes twice. None: everything.
+            bed: Regions, or the path of a BED file. Records that overlap any, once, in file order.
+            require: FLAG bits that must all be set (-f).
+            exclude: FLAG bits of which none may be set (-F).
+            exclude_all: FLAG bits that may not all be set (-G).
+            min_mapq: Least mapping quality (-q).
+            columns: Columns of the Arrow stream; see `bams3.reads.arrow.COLUMNS`. Names of tags
+                (`"NM"`, `"XY:i"`, `"XY:f"`, `"XY:Z"`) are columns too.
+            once: Each record once and in file order, whatever the regions (-M).
+            threads: Decoding threads; by default one for each CPU.
+
+        Raises:
+            RegionError: A region or a contig does not exist.
+            UsageError: There is no such column.
+        """
+        from bams3.reads.query import Filters, Query
+
+        filters = Filters(require, exclude, exclude_all, min_mapq)
+        return Query(self, regions, bed, filters, columns=columns, once=once, threads=threads)
+
+    def depth(
+        self,
+        *regions: str | Region,
+        bed: Iterable[Region] | str | os.PathLike[str] | None = None,
+        require: int = 0,
+        exclude: int = 0x704,
+        min_mapq: int = 0,
+        threads: int | None = None,
+    ) -> DepthQuery:
+        """Ask for the depth: aligned bases (M, =, X) over each position.
+
+        Reads only positions, flags, mapping qualities and CIGARs. By default unmapped, secondary,
+        duplicate reads and those that fail quality control do not count, as for `samtools depth`.
+
+        Raises:
+            RegionError: A region or a contig does not exist.
+        """
+        from bams3.reads.depth import DepthQuery
+
+        return DepthQuery(self, regions, bed, require, exclude, min_mapq, threads)
+
+    def stats(self) -> dict[str, Any]:
+        """Return flagstat, idxstats, bases, depth, insert sizes and sizes; reads nothing more."""
+        from bams3.reads.stats import summary
+
+        return summary(self)
+
+
+def open(url: str | os.PathLike[str], options: StorageOptions | None = None) -> Dataset:
+    """Open a dataset on disk, S3 or HTTP, with one request.
+
+    Raises:
+        NotFoundError: There is no dataset.
+        CorruptError: The manifest is damaged.
+        VersionError: The dataset was written by a newer format.
+    """
+    store = open_store(url, options)
+    try:
+        data = store.get(METADATA)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"there is no dataset at {store.url}", hint="a dataset is a folder with _metadata.json"
+        ) from error
+    return Dataset(store, Manifest.from_bytes(data, store.url_of(METADATA)))

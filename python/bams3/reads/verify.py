@@ -1,0 +1,215 @@
+"""Prove that a dataset is whole, and that it equals the file it was made from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO
+
+from bams3 import _core
+from bams3.errors import Bams3Error, CorruptError, NotFoundError
+from bams3.reads.fetch import Section, pools
+from bams3.reads.manifest import chunk_key
+from bams3.reads.pipeline import ordered
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from bams3.config import StorageOptions
+    from bams3.reads.dataset import Dataset
+
+MODULUS = 1 << 128
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifySummary:
+    """What was checked. `problems` is empty where all is well."""
+
+    records: int
+    objects: int
+    bytes: int
+    digest: str | None
+    against: str | None = None
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def verify(
+    dataset: Dataset,
+    *,
+    against: str | BinaryIO | None = None,
+    reference: str | None = None,
+    quick: bool = False,
+    threads: int | None = None,
+    storage: StorageOptions | None = None,
+    progress: Progress | None = None,
+) -> VerifySummary:
+    """Check a dataset.
+
+    Every object is read, every checksum compared, every tile decoded; records and the sum of their
+    digests must be those of the manifest.
+
+    Args:
+        dataset: What to check.
+        against: A SAM, BAM or CRAM file whose records must be the same, in any order.
+        reference: FASTA for CRAM.
+        quick: Only compare existence and sizes of the objects.
+        threads: By default one for each CPU.
+        storage: How to reach `against`.
+        progress: Called with the number of records checked so far.
+
+    Returns:
+        What was found; damage is in `problems`, and does not raise.
+    """
+    problems = list(_sizes(dataset))
+    objects = len(dataset.index.chunks) + 2
+    size = sum(chunk.size for chunk in dataset.index.chunks)
+    manifest = dataset.manifest
+    if quick or problems:
+        return VerifySummary(manifest.records, objects, size, None, None, problems)
+    tally = _Tally()
+    problems += _header(dataset)
+    problems += _tiles(dataset, tally, threads, progress)
+    if not problems:
+        problems += _compare_manifest(dataset, tally)
+    name = None
+    if against is not None and not problems:
+        name = against if isinstance(against, str) else "input"
+        problems += _against(dataset, tally, against, reference, threads, storage)
+    digest = f"{tally.digest:032x}"
+    return VerifySummary(tally.records, objects, size, digest, name, problems)
+
+
+class _Tally:
+    """Counts and sum of digests of records."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.digest = 0
+        self.contigs: Counter[int] = Counter()
+
+    def add(self, found: tuple[int, bytes, dict[int, int]]) -> None:
+        count, digest, contigs = found
+        self.records += count
+        self.digest = (self.digest + int.from_bytes(digest, "little")) % MODULUS
+        self.contigs.update(contigs)
+
+
+def _sizes(dataset: Dataset) -> Iterator[str]:
+    """Compare the objects that are there with those that should be."""
+    contigs = dataset.index.contigs
+    found = {entry.key: entry.size for entry in dataset.store.list("data")}
+    for chunk in dataset.index.chunks:
+        key = chunk_key(contigs, chunk)
+        if key not in found:
+            yield f"{dataset.store.url_of(key)}: missing"
+        elif found[key] != chunk.size:
+            yield f"{dataset.store.url_of(key)}: {found[key]:,} bytes instead of {chunk.size:,}"
+
+
+def _header(dataset: Dataset) -> Iterator[str]:
+    try:
+        assert dataset.header
+    except (CorruptError, NotFoundError) as error:
+        yield error.message
+
+
+def _tiles(
+    dataset: Dataset, tally: _Tally, threads: int | None, progress: Progress | None
+) -> Iterator[str]:
+    """Read and decode everything; yield what is wrong."""
+    with pools(threads) as (fetching, decoding, workers):
+        chunks = range(len(dataset.index.chunks))
+        for sections in ordered(fetching, lambda chunk: _chunk(dataset, chunk), chunks, 2):
+            yield from _decoded(dataset, sections, tally, decoding, workers)
+            if progress:
+                progress(tally.records)
+
+
+def _chunk(dataset: Dataset, chunk: int) -> list[Section] | str:
+    """Read a whole chunk, compare its digest with the index, cut it to sections."""
+    source = dataset.source
+    key, row = source.key(chunk), source.chunks[chunk]
+    try:
+        data = source.store.get(key)
+    except Bams3Error as error:
+        return error.message
+    if len(data) != row.size or _core.hash64(data) != row.digest:
+        return f"{source.store.url_of(key)}: fails its checksum"
+    return [
+        Section(tile, data[tile.core[0] :][: tile.core[1]], data[tile.rest[0] :][: tile.rest[1]])
+        for tile in dataset.index.tiles(chunk)
+    ]
+
+
+def _decoded(
+    dataset: Dataset, sections: list[Section] | str, tally: _Tally, pool: Executor, workers: int
+) -> Iterator[str]:
+    if isinstance(sections, str):
+        yield sections
+        return
+    for result in ordered(pool, lambda section: _tile(dataset, section), sections, workers + 1):
+        if isinstance(result, str):
+            yield result
+        else:
+            tally.add(result)
+
+
+def _tile(dataset: Dataset, section: Section) -> tuple[int, bytes, dict[int, int]] | str:
+    try:
+        records = _core.decode_tile(section.core, section.rest)
+        if _core.count_records(records) != section.place.reads:
+            return f"{dataset.source.where(section.place)}: not as many records as the index says"
+        return section.place.reads, _core.records_digest(records), _core.count_contigs(records)
+    except CorruptError as error:
+        return f"{dataset.source.where(section.place)}: {error.message}"
+
+
+def _compare_manifest(dataset: Dataset, tally: _Tally) -> Iterator[str]:
+    manifest = dataset.manifest
+    if tally.records != manifest.records:
+        yield f"{tally.records:,} records instead of the {manifest.records:,} of the manifest"
+    elif tally.digest != manifest.digest:
+        yield f"the digest of the records is not that of the manifest ({manifest.digest:032x})"
+
+
+def _against(
+    dataset: Dataset,
+    tally: _Tally,
+    against: str | BinaryIO,
+    reference: str | None,
+    threads: int | None,
+    storage: StorageOptions | None,
+) -> Iterator[str]:
+    """Compare with the records of a file, through the readers of `convert`."""
+    from bams3.reads.inputs import Input
+
+    theirs = _Tally()
+    with pools(threads) as (_, pool, workers):
+        with Input(against, pool, workers, storage, reference) as source:
+            names = [name for name, _ in source.header.contigs]
+            for batch in source.batches(lambda records: _core.count_contigs(records.data)):
+                theirs.add((batch.records.count, batch.records.digest, batch.made))
+    if names != list(dataset.contigs):
+        yield "the contigs of the two differ"
+    elif (theirs.records, theirs.digest) != (tally.records, tally.digest):
+        yield _difference(tally, theirs, names)
+
+
+def _difference(ours: _Tally, theirs: _Tally, names: list[str]) -> str:
+    """Say how two sets of records differ, and where first."""
+    for tid in [*range(len(names)), -1]:
+        here, there = ours.contigs[tid], theirs.contigs[tid]
+        if here != there:
+            where = names[tid] if tid >= 0 else "no contig"
+            return (
+                f"the dataset has {ours.records:,} records, the file {theirs.records:,}; "
+                f"first on {where}: {here:,} and {there:,}"
+            )
+    return f"both have {ours.records:,} records, as many on each contig, but not the same ones"
