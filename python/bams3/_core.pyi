@@ -49,6 +49,7 @@ def records_digest(records: bytes) -> bytes:
 @final
 class Records:
     """A parsed record stream."""
+
     data: bytes
     count: int
     digest: bytes  # 16 bytes little-endian, sum mod 2**128 of XXH3-128 of each canonical record
@@ -97,6 +98,7 @@ class Sorter:
 @final
 class Fragment:
     """Records of one bin in the order of samtools sort: contig, position, strand, input order."""
+
     size: int  # bytes of the records
     def sort(self) -> None: ...
     def next_block(self, bytes: int) -> bytes | None:
@@ -113,7 +115,7 @@ class Merger:
     def feed(self, fragment: int, block: bytes) -> None: ...
     def finish(self, fragment: int) -> None: ...
     def take(self, bytes: int) -> bytes | None:
-        """Return about so many bytes of records or fewer; None if a fragment needs more, or at the end."""
+        """Return about so many bytes of records; None if a fragment needs more, or at the end."""
 
 @final
 class Cut:
@@ -122,6 +124,7 @@ class Cut:
     `opens`: a new chunk begins. `floor`, `ceiling`: start of the bin of the first record, and end
     of that of the last.
     """
+
     reads: int
     opens: bool
     first: tuple[int, int]
@@ -141,8 +144,11 @@ class Cutter:
 @final
 class TileOptions:
     def __new__(
-        cls, profile: str = "balanced", qualities: str | None = None,
-        drop_tags: Sequence[str] = (), drop_names: bool = False,
+        cls,
+        profile: str = "balanced",
+        qualities: str | None = None,
+        drop_tags: Sequence[str] = (),
+        drop_names: bool = False,
     ) -> TileOptions: ...
     max_reads: int
     max_bytes: int
@@ -153,6 +159,7 @@ def split_records(records: bytes, max_reads: int, max_bytes: int) -> list[int]:
 @final
 class Tile:
     """One encoded tile."""
+
     core: bytes
     rest: bytes
     row: TileRow
@@ -164,6 +171,7 @@ class Tile:
 @final
 class TileRow:
     """What the index keeps of a tile. `reach` is the largest end on the last contig."""
+
     reads: int
     first_tid: int
     first_pos: int
@@ -179,8 +187,13 @@ class Selection:
     `tid` -1 selects unplaced records. Intervals are sorted, 0-based half-open.
     """
     def __new__(
-        cls, tid: int | None = None, intervals: Sequence[tuple[int, int]] = (),
-        require: int = 0, exclude: int = 0, exclude_all: int = 0, min_mapq: int = 0,
+        cls,
+        tid: int | None = None,
+        intervals: Sequence[tuple[int, int]] = (),
+        require: int = 0,
+        exclude: int = 0,
+        exclude_all: int = 0,
+        min_mapq: int = 0,
     ) -> Selection: ...
 
 def decode_tile(core: bytes, rest: bytes, selection: Selection | None = None) -> bytes:
@@ -203,7 +216,10 @@ class Index:
     """Contigs, chunks and tiles of a dataset."""
     def __new__(cls, contigs: Sequence[tuple[str, int]]) -> Index: ...
     def add_chunk(
-        self, start: int, end: int, digest: int,
+        self,
+        start: int,
+        end: int,
+        digest: int,
         tiles: Sequence[tuple[TileRow, int, int]],
     ) -> None:
         """Append a chunk of tiles (row, core length, rest length). Chunks come in dataset order."""
@@ -231,6 +247,7 @@ class ChunkRow:
 @final
 class TilePlace:
     """Where a tile lies: chunk number and byte ranges inside that object."""
+
     chunk: int
     tile: int
     reads: int
@@ -249,6 +266,7 @@ class Table:
 @final
 class Batch:
     """An Arrow record batch: a row for each record."""
+
     rows: int
     def tsv(self) -> bytes: ...
     def json(self) -> bytes: ...
@@ -258,15 +276,14 @@ def count_records(stream: bytes) -> int: ...
 def count_contigs(stream: bytes) -> dict[int, int]:
     """Return the number of records by contig number."""
 
-def overlapping_records(
-    records: bytes, tid: int, intervals: Sequence[tuple[int, int]]
-) -> bytes:
+def overlapping_records(records: bytes, tid: int, intervals: Sequence[tuple[int, int]]) -> bytes:
     """Return the records of a contig that overlap any of the sorted, disjoint intervals."""
 
 # ---- depth (depth.rs) ---------------------------------------------------------------------------
 @final
 class Blocks:
     """Aligned stretches and gaps of the filtered alignments of one contig in one tile."""
+
     first: int | None  # position of the first alignment
 
 def blocks_of_core(core: bytes, tid: int, require: int, exclude: int, min_mapq: int) -> Blocks: ...
@@ -286,6 +303,7 @@ class Depth:
 @final
 class Run:
     """Depths of the consecutive positions [start, end)."""
+
     start: int
     end: int
     def text(self, contig: str, start: int, end: int, zeros: bool) -> bytes:

@@ -12,20 +12,38 @@ extern "C" {
     fn free(pointer: *mut c_void);
     fn rans_compress_bound_4x16(size: c_uint, order: c_int) -> c_uint;
     fn rans_compress_to_4x16(
-        input: *const u8, in_size: c_uint, out: *mut u8, out_size: *mut c_uint, order: c_int,
+        input: *const u8,
+        in_size: c_uint,
+        out: *mut u8,
+        out_size: *mut c_uint,
+        order: c_int,
     ) -> *mut u8;
     fn rans_uncompress_to_4x16(
-        input: *const u8, in_size: c_uint, out: *mut u8, out_size: *mut c_uint,
+        input: *const u8,
+        in_size: c_uint,
+        out: *mut u8,
+        out_size: *mut c_uint,
     ) -> *mut u8;
     fn arith_compress_bound(size: c_uint, order: c_int) -> c_uint;
     fn arith_compress_to(
-        input: *const u8, in_size: c_uint, out: *mut u8, out_size: *mut c_uint, order: c_int,
+        input: *const u8,
+        in_size: c_uint,
+        out: *mut u8,
+        out_size: *mut c_uint,
+        order: c_int,
     ) -> *mut u8;
     fn arith_uncompress_to(
-        input: *const u8, in_size: c_uint, out: *mut u8, out_size: *mut c_uint,
+        input: *const u8,
+        in_size: c_uint,
+        out: *mut u8,
+        out_size: *mut c_uint,
     ) -> *mut u8;
     fn tok3_encode_names(
-        block: *mut c_char, length: c_int, level: c_int, use_arith: c_int, out_len: *mut c_int,
+        block: *mut c_char,
+        length: c_int,
+        level: c_int,
+        use_arith: c_int,
+        out_len: *mut c_int,
         last_start: *mut c_int,
     ) -> *mut u8;
     fn tok3_decode_names(input: *const u8, size: u32, out_len: *mut u32) -> *mut u8;
@@ -90,7 +108,9 @@ pub fn decompress(coded: &[u8], length: usize) -> Result<Vec<u8>> {
         CONSTANT => vec![*payload.first().ok_or_else(|| corrupt("empty stream"))?; length],
         ZSTD => zstd_decompress(payload, length)?,
         RANS => sized(without(payload, STRIPE | NO_SIZE)?, length, rans_uncompress_to_4x16)?,
-        ARITH => sized(without(payload, EXTERNAL | STRIPE | NO_SIZE)?, length, arith_uncompress_to)?,
+        ARITH => {
+            sized(without(payload, EXTERNAL | STRIPE | NO_SIZE)?, length, arith_uncompress_to)?
+        }
         NAMES => names_decompress(payload, length)?,
         other => return Err(corrupt(&format!("unknown coding method {other}"))),
     };
@@ -245,7 +265,11 @@ fn tokenised(names: &[u8], level: c_int) -> Option<Vec<u8>> {
     // SAFETY: the encoder only reads `names`, all of whose lines are whole.
     let coded = unsafe {
         tok3_encode_names(
-            names.as_ptr().cast_mut().cast(), length, level, 0, &mut size,
+            names.as_ptr().cast_mut().cast(),
+            length,
+            level,
+            0,
+            &mut size,
             &mut last_start,
         )
     };
@@ -311,8 +335,9 @@ mod tests {
 
     #[test]
     fn names_come_back() {
-        let names: Vec<u8> =
-            (0..500).flat_map(|i| format!("A00:1:H:1:{}:{}\0", i * 7, i % 13).into_bytes()).collect();
+        let names: Vec<u8> = (0..500)
+            .flat_map(|i| format!("A00:1:H:1:{}:{}\0", i * 7, i % 13).into_bytes())
+            .collect();
         for effort in [Effort::Fast, Effort::Balanced, Effort::Small] {
             let coded = compress_names(&names, effort);
             assert!(coded.len() < names.len() / 3);
@@ -322,7 +347,7 @@ mod tests {
 
     #[test]
     fn damage_is_an_error_or_other_bytes_but_never_a_panic() {
-        let raw: Vec<u8> = (0..4_000u32).map(|i| (i * i >> 7) as u8 & 15).collect();
+        let raw: Vec<u8> = (0..4_000u32).map(|i| ((i * i) >> 7) as u8 & 15).collect();
         let coded = compress(&raw, Effort::Small);
         for at in 0..coded.len() {
             let mut bad = coded.clone();

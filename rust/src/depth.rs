@@ -81,7 +81,8 @@ impl Blocks {
     /// Those of the alignments of contig `tid` in a core section.
     pub fn of_core(core: &Core, tid: i32, filter: Filter) -> Self {
         let mut blocks = Self::default();
-        let wanted = |&at: &usize| core.tid[at] == tid && filter.keeps(core.flag[at], core.mapq[at]);
+        let wanted =
+            |&at: &usize| core.tid[at] == tid && filter.keeps(core.flag[at], core.mapq[at]);
         for at in (0..core.count()).filter(wanted) {
             blocks.push(core.pos[at], core.cigar(at).iter().copied());
         }

@@ -77,7 +77,8 @@ impl<'a> Reader<'a> {
     /// Check the checksum of a section and open it.
     pub fn new(section: &'a [u8]) -> Result<Self> {
         let split = section.len().checked_sub(CHECKSUM);
-        let (data, checksum) = section.split_at(split.ok_or_else(|| corrupt("a section is cut short"))?);
+        let (data, checksum) =
+            section.split_at(split.ok_or_else(|| corrupt("a section is cut short"))?);
         if xxh3_64(data).to_le_bytes() != checksum {
             return Err(corrupt("a section fails its checksum"));
         }

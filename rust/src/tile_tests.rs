@@ -15,7 +15,8 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % limit
     }
 
@@ -40,7 +41,8 @@ fn records(seed: u64, count: u64) -> Vec<u8> {
         let flag = [99, 147, 83, 163, 0, 16, 4, 1024][random.below(8) as usize];
         let bases = random.letters(b"AAAACCCGGTN", length);
         let qualities = random.letters(b"!#5:FFFF", length);
-        let name = format!("A1:2:H:1:11{:02}:{}:{}", random.below(9), 1000 + at / 2, random.below(3000));
+        let name =
+            format!("A1:2:H:1:11{:02}:{}:{}", random.below(9), 1000 + at / 2, random.below(3000));
         text += &format!(
             "{name}\t{flag}\tc\t{pos}\t{}\t{cigar}\t=\t{}\t{}\t{bases}\t{qualities}\tNM:i:{}\tMD:Z:{}\tXA:A:x\tXB:B:s,1,-2,{}\tXF:f:{}.5\tMC:Z:{length}M\n",
             random.below(61), pos + random.below(300), random.below(400), random.below(4), length, random.below(999), random.below(9),
@@ -117,7 +119,11 @@ fn forged_indexes_and_statistics_never_panic() {
     use crate::index::{Entry, Index};
     let tile = coded(&records(8, 50), Effort::Fast);
     let mut index = Index { contigs: vec![("c".to_owned(), 100_000)], ..Index::default() };
-    let entry = Entry { extent: tile.extent, core_length: tile.core.len() as u64, rest_length: tile.rest.len() as u64 };
+    let entry = Entry {
+        extent: tile.extent,
+        core_length: tile.core.len() as u64,
+        rest_length: tile.rest.len() as u64,
+    };
     index.add_chunk(0, 1 << 20, 77, &[entry, entry]);
     let (bytes, stats) = (index.to_bytes(), tile.stats.to_bytes());
     assert_eq!(Index::from_bytes(&bytes).unwrap(), index);

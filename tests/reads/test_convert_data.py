@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pysam
 import pytest
+
 from bams3.errors import InputError
 from bams3.reads.convert import convert
-
 from tests.reads import made
 
 LARGEST = 200_000

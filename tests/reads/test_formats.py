@@ -46,9 +46,7 @@ def corpus() -> list[object]:
 def view(source: Path, target: Path, *options: str) -> bytes | None:
     """Return what samtools view writes, None if it fails."""
     try:
-        pysam.samtools.view(
-            "--no-PG", *options, "-o", str(target), str(source), catch_stdout=False
-        )
+        pysam.samtools.view("--no-PG", *options, "-o", str(target), str(source), catch_stdout=False)
     except pysam.SamtoolsError:
         return None
     return target.read_bytes()
