@@ -207,11 +207,11 @@ impl Run {
 
     /// How long [`Run::write_text`] makes the lines.
     pub fn text_size(&self, contig: &str, start: i64, end: i64, zeros: bool) -> usize {
-        let mut position = start.max(self.start) as u64 + 1;
-        let mut longer_from = 10u64.saturating_pow(digits(position) as u32);
-        let mut fixed = contig.len() + 3 + digits(position);
+        let first = start.max(self.start) as u64 + 1;
+        let mut longer_from = 10u64.saturating_pow(digits(first) as u32);
+        let mut fixed = contig.len() + 3 + digits(first);
         let mut size = 0;
-        for &depth in self.slice(start, end) {
+        for (position, &depth) in (first..).zip(self.slice(start, end)) {
             if position == longer_from {
                 longer_from = longer_from.saturating_mul(10);
                 fixed += 1;
@@ -219,7 +219,6 @@ impl Run {
             if zeros || depth > 0 {
                 size += fixed + digits(counted(depth).into());
             }
-            position += 1;
         }
         size
     }
