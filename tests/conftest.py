@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,6 +100,15 @@ def shared_data() -> Path:
         if place.is_dir():
             return place
     pytest.skip(f"no shared test data at {places[0]}: set BAMS3_TEST_DATA")
+
+
+@pytest.fixture(scope="session")
+def simulated_reads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ref.fa, r1.fq and r2.fq: 4,000 pairs of a generated genome of 100 kb."""
+    folder = tmp_path_factory.mktemp("reads")
+    command = [sys.executable, str(ROOT / "recipes" / "simulate.py"), str(folder)]
+    subprocess.run([*command, "--pairs", "4000", "--length", "100000"], check=True)
+    return folder
 
 
 def _point_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

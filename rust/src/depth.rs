@@ -43,6 +43,8 @@ fn overlaps(record: &Record, intervals: &[(i64, i64)]) -> bool {
 #[derive(Default)]
 pub struct Blocks {
     blocks: Vec<(i32, i32)>,
+    /// Deletions and introns: covered, but without depth.
+    gaps: Vec<(i32, i32)>,
     first: Option<i32>,
 }
 
@@ -58,9 +60,16 @@ impl Blocks {
                     self.blocks.push((at, next));
                     at = next;
                 }
-                2 | 3 => at = next,
+                2 | 3 => {
+                    self.gaps.push((at, next));
+                    at = next;
+                }
                 _ => {}
             }
+        }
+        if at == pos {
+            // As for htslib, what spans nothing covers a position.
+            self.gaps.push((pos, pos.saturating_add(1)));
         }
     }
 
@@ -99,37 +108,46 @@ impl Blocks {
 pub struct Depth {
     base: i64,
     end: i64,
-    current: i64,
-    steps: VecDeque<i32>,
+    current: [i32; 2],
+    /// Changes of depth, and of the number of gaps.
+    steps: VecDeque<[i32; 2]>,
 }
 
 impl Depth {
     pub fn new(start: i64, end: i64) -> Self {
-        Self { base: start, end, current: 0, steps: VecDeque::new() }
+        Self { base: start, end, current: [0; 2], steps: VecDeque::new() }
     }
 
     /// Count the blocks of one tile.
     pub fn add(&mut self, blocks: &Blocks) {
         for &(from, to) in &blocks.blocks {
-            self.cover(from.into(), to.into());
+            self.cover(from.into(), to.into(), 0);
+        }
+        for &(from, to) in &blocks.gaps {
+            self.cover(from.into(), to.into(), 1);
         }
     }
 
-    fn cover(&mut self, from: i64, to: i64) {
+    fn cover(&mut self, from: i64, to: i64, what: usize) {
         let (from, to) = (from.max(self.base), to.min(self.end));
         if from >= to {
             return;
         }
-        self.step(from, 1);
-        self.step(to, -1);
+        self.step(from, what, 1);
+        self.step(to, what, -1);
     }
 
-    fn step(&mut self, at: i64, by: i32) {
+    fn step(&mut self, at: i64, what: usize, by: i32) {
         let index = (at - self.base) as usize;
         if index >= self.steps.len() {
-            self.steps.resize(index + 1, 0);
+            self.steps.resize(index + 1, [0; 2]);
         }
-        self.steps[index] += by;
+        self.steps[index][what] += by;
+    }
+
+    /// Where the alignments that were added end.
+    pub fn known(&self) -> i64 {
+        self.base + self.steps.len().saturating_sub(1) as i64
     }
 
     /// Take the depths up to `until`; no later alignment may begin before it.
@@ -139,13 +157,33 @@ impl Depth {
         let start = self.base;
         let mut depths = Vec::with_capacity(length);
         let known = length.min(self.steps.len());
-        for step in self.steps.drain(..known) {
-            self.current += i64::from(step);
-            depths.push(self.current as u32);
+        for [depth, gaps] in self.steps.drain(..known) {
+            self.current[0] += depth;
+            self.current[1] += gaps;
+            depths.push(shown(self.current));
         }
-        depths.resize(length, self.current as u32);
+        depths.resize(length, shown(self.current));
         self.base = until;
         Run { start, depths }
+    }
+}
+
+/// The depth of a position that only gaps cover: nothing, but `samtools depth` prints it.
+const ONLY_GAPS: u32 = u32::MAX;
+
+fn shown([depth, gaps]: [i32; 2]) -> u32 {
+    if depth == 0 && gaps > 0 {
+        ONLY_GAPS
+    } else {
+        depth as u32
+    }
+}
+
+fn counted(depth: u32) -> u32 {
+    if depth == ONLY_GAPS {
+        0
+    } else {
+        depth
     }
 }
 
@@ -177,7 +215,7 @@ impl Run {
                 out.push(b'\t');
                 out.extend_from_slice(position.digits());
                 out.push(b'\t');
-                push_number(&mut out, depth);
+                push_number(&mut out, counted(depth));
                 out.push(b'\n');
             }
             position.increment();
@@ -187,7 +225,7 @@ impl Run {
 
     /// Sum of the depths of [start, end).
     pub fn sum(&self, start: i64, end: i64) -> u64 {
-        self.slice(start, end).iter().map(|&depth| u64::from(depth)).sum()
+        self.slice(start, end).iter().map(|&depth| u64::from(counted(depth))).sum()
     }
 }
 
@@ -300,7 +338,7 @@ mod tests {
         let mut depth = Depth::new(0, 20);
         depth.add(&blocks(2, &[2 << 4, 3 << 4 | 2, 2 << 4]));
         let text = depth.take(20).text("c", 0, 20, false);
-        assert_eq!(text, b"c\t3\t1\nc\t4\t1\nc\t8\t1\nc\t9\t1\n");
+        assert_eq!(text, b"c\t3\t1\nc\t4\t1\nc\t5\t0\nc\t6\t0\nc\t7\t0\nc\t8\t1\nc\t9\t1\n");
     }
 
     #[test]

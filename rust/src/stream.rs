@@ -42,11 +42,6 @@ impl Writer {
         self.coded(raw.len(), &codecs::compress(raw, self.effort));
     }
 
-    /// Append a stream of NUL-terminated read names.
-    pub fn names(&mut self, raw: &[u8]) {
-        self.coded(raw.len(), &codecs::compress_names(raw, self.effort));
-    }
-
     /// Append a stream that was coded elsewhere.
     pub fn coded(&mut self, raw_length: usize, coded: &[u8]) {
         self.varint(raw_length as u64);
@@ -54,6 +49,17 @@ impl Writer {
         self.out.extend_from_slice(coded);
     }
 
+    /// Append streams of another writer.
+    pub fn raw(&mut self, streams: &[u8]) {
+        self.out.extend_from_slice(streams);
+    }
+
+    /// The streams without a checksum.
+    pub fn into_streams(self) -> Vec<u8> {
+        self.out
+    }
+
+    /// The streams and their checksum.
     pub fn finish(mut self) -> Vec<u8> {
         let checksum = xxh3_64(&self.out);
         self.out.extend_from_slice(&checksum.to_le_bytes());

@@ -6,11 +6,9 @@ import random
 from pathlib import Path
 
 import pysam
-
 from bams3 import _core
-from bams3.reads.manifest import Manifest
-from bams3.storage import open_store
-from tests.reads import standin
+from bams3.reads.manifest import Manifest, chunk_key
+from bams3.storage import Store, open_store
 
 CONTIGS = [
     ("chr1", 3_000_000),
@@ -75,10 +73,23 @@ def dataset(url: str) -> tuple[_core.Header, list[str]]:
     """Read a whole dataset: its header, and its records as SAM lines."""
     store, manifest = open_store(url), manifest_of(url)
     key = f"_header.{manifest.header_digest:016x}.zst"
-    head = _core.Header(_core.zstd_decompress(store.get(key), manifest.header_size))
-    return head, alignments(_core.format_sam(standin.records_of(store, manifest), head))
+    text = _core.zstd_decompress(store.get(key), manifest.header_size)
+    head = _core.Header(text, manifest.index.contigs)
+    return head, alignments(_core.format_sam(records_of(store, manifest), head))
 
 
 def objects(url: str) -> dict[str, bytes]:
     store = open_store(url)
     return {entry.key: store.get(entry.key) for entry in store.list()}
+
+
+def records_of(store: Store, manifest: Manifest) -> bytes:
+    """Decode all tiles of a dataset."""
+    out, index = [], manifest.index
+    for number, chunk in enumerate(index.chunks):
+        data = store.get(chunk_key(index.contigs, chunk))
+        assert len(data) == chunk.size
+        for place in index.tiles(number):
+            core, rest = (data[at : at + size] for at, size in (place.core, place.rest))
+            out.append(_core.decode_tile(core, rest))
+    return b"".join(out)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pysam
 import pytest
-
 from bams3 import _core
 from bams3.errors import Bams3Error, CorruptError, InputError, StorageError, VersionError
 from bams3.reads.convert import convert
 from bams3.reads.manifest import Manifest
 from bams3.storage import Store
 from bams3.storage.local import LocalStore
+
 from tests.reads import made
 
 SAM = made.header() + made.shuffled(2000)
@@ -84,18 +84,18 @@ def test_cut_anywhere_is_refused(option: str, tmp_path: Path) -> None:
     chance = random.Random(3)
     ends = [1, 10, len(data) - 1, len(data) - 28, *(chance.randrange(40, len(data)) for _ in "ab")]
     for end in ends:
-        refused(data[:end], tmp_path, "")
+        refused(data[:end], tmp_path, "input: ")
 
 
 @pytest.mark.parametrize("option", ["-b", "-u"])
 def test_text_after_bam_is_refused(option: str, tmp_path: Path) -> None:
-    refused(written(option, tmp_path) + b"samtools: done\n", tmp_path, "")
+    refused(written(option, tmp_path) + b"samtools: done\n", tmp_path, "input: ")
 
 
 def test_damaged_bam_is_refused(tmp_path: Path) -> None:
     data = bytearray(written("-b", tmp_path))
     data[len(data) // 2] ^= 0x10
-    refused(bytes(data), tmp_path, "")
+    refused(bytes(data), tmp_path, "input: ")
 
 
 class FailingStore(LocalStore):
@@ -147,7 +147,7 @@ def test_damaged_manifests_are_refused(tmp_path: Path) -> None:
     convert(io.BytesIO(SAM.encode()), str(tmp_path / "out"), workers=1)
     data = (tmp_path / "out" / "_metadata.json").read_bytes()
     for end in range(0, len(data) - 3, 7):
-        with pytest.raises(CorruptError, match="here.json"):
+        with pytest.raises(CorruptError, match=r"here\.json"):
             Manifest.from_bytes(data[:end], "here.json")
     for wrong in (
         b"[]",
@@ -156,5 +156,5 @@ def test_damaged_manifests_are_refused(tmp_path: Path) -> None:
         b"[" * 100_000,
         data.replace(b'"records": ', b'"records": -'),
     ):
-        with pytest.raises(CorruptError, match="here.json"):
+        with pytest.raises(CorruptError, match=r"here\.json"):
             Manifest.from_bytes(wrong, "here.json")

@@ -39,6 +39,7 @@ class Request:
     query: str
     range: str | None
     started: float
+    ended: float
     bytes_out: int
     headers: dict[str, str]
 
@@ -59,6 +60,16 @@ class FakeS3(Server):
     @property
     def bytes_out(self) -> int:
         return sum(request.bytes_out for request in self.requests)
+
+    @property
+    def rounds(self) -> int:
+        """How many times a request waited for all before it; set `latency` to be sure."""
+        rounds, end = 0, 0.0
+        for request in sorted(self.requests, key=lambda request: request.started):
+            if request.started >= end:
+                rounds += 1
+                end = request.ended
+        return rounds
 
     def reset(self) -> None:
         """Forget the counted requests."""
@@ -95,6 +106,7 @@ class Handler(BaseHTTPRequestHandler):
                 query=self.query,
                 range=self.headers.get("Range"),
                 started=self.started,
+                ended=time.monotonic(),
                 bytes_out=len(body),
                 headers={name.lower(): value for name, value in self.headers.items()},
             )
@@ -192,7 +204,7 @@ class Handler(BaseHTTPRequestHandler):
     # ---- several objects -------------------------------------------------------------------------
     def list(self) -> None:
         prefix = self.args.get("prefix", "")
-        after = self.args.get("continuation-token", "")
+        after = self.args.get("continuation-token") or self.args.get("start-after", "")
         keys = sorted(k for k in self.objects if k.startswith(prefix) and k > after)
         more = len(keys) > self.server.page
         keys = keys[: self.server.page]

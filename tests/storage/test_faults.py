@@ -10,7 +10,7 @@ from bams3.errors import Bams3Error, ExistsError, NotFoundError, StorageError
 from bams3.storage import StorageOptions, Store, open_input, open_store
 
 from tests.servers.fake_s3 import FakeS3
-from tests.servers.proxy import FaultProxy, cut, delay, fail, reset, trickle
+from tests.servers.proxy import Fault, FaultProxy, cut, delay, fail, reset, trickle
 from tests.servers.versitygw import Versitygw
 
 DATA = os.urandom(300_000)
@@ -23,8 +23,8 @@ FAULTS = {
     "cut late": cut(1000),
     "cut and reset": cut(1000, rst=True),
     "delay": delay(0.2),
-    "stuck": delay(3),
-    "trickle": trickle(30_000, 0.01),
+    "stuck": delay(1.5),
+    "trickle": trickle(100_000, 0.01),
 }
 
 
@@ -36,7 +36,7 @@ def url(fault_proxy: FaultProxy, s3_server: Versitygw) -> str:
 @pytest.fixture
 def options(fault_proxy: FaultProxy) -> StorageOptions:
     return StorageOptions.resolve(
-        {"timeout": 1.0, "retries": 4, "backoff": 0.01, "retry_seconds": 20}
+        {"timeout": 0.7, "retries": 4, "backoff": 0.01, "retry_seconds": 20}
     )
 
 
@@ -87,6 +87,23 @@ def test_big_writes_survive(store: Store, fault_proxy: FaultProxy, fault: str) -
     store.put("big", data)
     assert fault_proxy.faults
     assert store.get("big") == data
+
+
+def test_a_listing_goes_on_where_it_broke_off(store: Store, fault_proxy: FaultProxy) -> None:
+    names = [f"a/{number:03}" for number in range(60)]
+    for name in names:
+        store.put(name, b"")
+    for fault in (cut(100), cut(100, rst=True), cut(5000), fail(503), reset()):
+        fault_proxy.plan(fault, fault, None, fault, match="GET")
+        assert [entry.key for entry in store.list("a")] == names
+    with FakeS3(page=7) as server, FaultProxy(server.url) as proxy:
+        options = StorageOptions(endpoint_url=proxy.url, no_sign_request=True, backoff=0.01)
+        paged = open_store("s3://bucket/x", options)
+        for name in names:
+            paged.put(name, b"")
+        proxy.plan(None, None, cut(50), None, reset(), None, cut(1000), cut(1000), match="GET")
+        assert [entry.key for entry in paged.list("a")] == names
+        assert proxy.faults == 4
 
 
 LOST_ANSWERS = {
@@ -174,6 +191,22 @@ def test_permission_denied(
             act()
         assert "AWS_PROFILE" in str(getattr(caught.value, "hint", ""))
         assert len(fault_proxy.requests) == 1  # not repeated
+
+
+@pytest.mark.parametrize(
+    "fault", [fail(301, "PermanentRedirect"), fail(400, "AuthorizationHeaderMalformed")]
+)
+def test_another_region(store: Store, fault_proxy: FaultProxy, fault: Fault) -> None:
+    for act in (
+        lambda: store.get("k"),
+        lambda: store.put("k", b""),
+        lambda: store.put_if_absent("k", b""),
+        lambda: list(store.list()),
+    ):
+        fault_proxy.plan(*[fault] * 100)
+        with pytest.raises(StorageError, match="another region") as caught:
+            act()
+        assert "--region" in str(caught.value.hint)
 
 
 def test_no_such_bucket(fault_proxy: FaultProxy) -> None:

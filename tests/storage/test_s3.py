@@ -38,10 +38,16 @@ def test_get_many_is_one_round(fake_s3: FakeS3) -> None:
     store = open_store("s3://b/x")
     store.put("k", bytes(1000))
     store.get_many([("k", i, i + 1) for i in range(16)])
+    fake_s3.reset()
     fake_s3.latency = 0.2
     started = time.monotonic()
     store.get_many([("k", i, i + 1) for i in range(16)])
     assert time.monotonic() - started < 0.39
+    assert fake_s3.rounds == 1
+    fake_s3.reset()
+    store.get("k")
+    store.get_many([("k", i, i + 1) for i in range(4)])
+    assert fake_s3.rounds == 2
 
 
 def test_one_request_for_each_write(fake_s3: FakeS3) -> None:
@@ -178,6 +184,21 @@ def test_keys_of_a_profile_go_without_the_environments_token(chain: dict[str, st
     environ = chain | {"AWS_ACCESS_KEY_ID": "ENV", "AWS_SESSION_TOKEN": "theirs"}
     options = StorageOptions.resolve({"profile": "default"}, environ)
     assert credentials.settings(options, environ)["credential_provider"]()["token"] is None
+
+
+def test_no_credentials(
+    fake_s3: FakeS3, chain: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(PermissionDenied, match="no AWS credentials") as caught:
+        open_store("s3://b/x")
+    assert "AWS_PROFILE" in str(caught.value.hint)
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", fake_s3.url)  # answers, but not with credentials
+    with pytest.raises(PermissionDenied, match="s3://b/x/k: no credentials"):
+        open_store("s3://b/x", StorageOptions.resolve({"retries": 0})).get("k")
+    open_store("s3://b/x", StorageOptions.resolve({"no_sign_request": True})).put("k", b"")
 
 
 @pytest.mark.parametrize("profile", ["sso", "role"])

@@ -1,0 +1,1 @@
+"""Alignments: datasets that replace BAM files."""

@@ -17,27 +17,39 @@ def is_bgzf(head: bytes) -> bool:
     return head[:4] == b"\x1f\x8b\x08\x04" and head[12:16] == b"BC\x02\x00"
 
 
-def bgzf_blocks(data: Iterator[bytes], name: str) -> Iterator[bytes]:
-    """Yield runs of whole BGZF blocks; at the end there must be the end-of-file marker."""
-    held, tail = b"", b""
+def bgzf_blocks(data: Iterator[bytes], name: str) -> Iterator[tuple[int, bytes]]:
+    """Yield offsets and runs of whole BGZF blocks; at the end there must be the end marker."""
+    held, tail, offset = b"", b"", 0
     for more in data:
         held = held + more if held else more
-        whole = _whole(held, name)
+        whole = _whole(held, offset, name)
         tail = (tail + held[max(0, whole - len(_END_OF_FILE)) : whole])[-len(_END_OF_FILE) :]
         if whole:
-            yield held[:whole]
-        held = held[whole:]
+            yield offset, held[:whole]
+        held, offset = held[whole:], offset + whole
     if held:
         raise InputError(f"{name}: the last BGZF block is cut off", _HINT)
     if tail != _END_OF_FILE:
         raise InputError(f"{name}: the BGZF end-of-file marker is missing", _HINT)
 
 
-def _whole(held: bytes, name: str) -> int:
+def _whole(held: bytes, offset: int, name: str) -> int:
     try:
         return _core.bgzf_complete(held)[0]
     except InputError as error:
-        raise InputError(f"{name}: {error.message}", error.hint) from None
+        raise _placed(error, offset, name) from None
+
+
+def inflate(blocks: tuple[int, bytes], name: str) -> bytes:
+    """Inflate what `bgzf_blocks` yielded."""
+    try:
+        return _core.bgzf_inflate(blocks[1])
+    except InputError as error:
+        raise _placed(error, blocks[0], name) from None
+
+
+def _placed(error: InputError, offset: int, name: str) -> InputError:
+    return InputError(f"{name}: {error.message} (counted from byte {offset})", error.hint)
 
 
 def gunzip(data: Iterator[bytes], name: str, size: int) -> Iterator[bytes]:

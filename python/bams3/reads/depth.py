@@ -25,10 +25,11 @@ STRIDE = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Intervals of a contig, sorted and disjoint; `idle` where no read can lie in them."""
+    """Intervals of a contig, sorted and disjoint, and the tiles whose reads can lie in them."""
 
     contig: str
     tid: int
+    length: int
     intervals: Sequence[Interval]
     places: Sequence[TilePlace]
 
@@ -61,7 +62,7 @@ class DepthQuery:
             chosen = read_bed(self.dataset, bed)
             yield from ((name, chosen[name]) for name in self.dataset.contigs if name in chosen)
         elif EVERYTHING in regions:
-            yield from ((name, [(0, length)]) for name, length in self.dataset.contigs.items())
+            yield from ((name, [EVERYTHING.interval]) for name in self.dataset.contigs)
         else:
             yield from ((r.contig, [r.interval]) for r in regions if r != UNPLACED)
 
@@ -106,17 +107,17 @@ class DepthQuery:
         if windows is not None:
             return _core.Windows(windows[target.contig])
         if isinstance(by, int):
-            return _core.Windows.fixed(target.intervals[0][0], target.intervals[-1][1], by)
-        return _core.Windows(list(target.intervals))
+            start, end = target.intervals[0][0], target.intervals[-1][1]
+            return _core.Windows.fixed(start, min(end, target.length), by)
+        return _core.Windows([(start, min(end, target.length)) for start, end in target.intervals])
 
     def _targets(self, zeros: bool, unused: bool) -> Iterator[Target]:
         """Yield what to read, contig by contig; not those where nothing is to be said."""
         for contig, intervals in self._wanted:
             tid, length = self.dataset.tids[contig], self.dataset.contigs[contig]
-            cut = [(start, min(end, length)) for start, end in intervals if start < length]
-            places = self._places(tid, cut)
-            if cut and (places or (zeros and (unused or self._named))):
-                yield Target(contig, tid, cut, places)
+            places = self._places(tid, intervals)
+            if places or (zeros and (unused or self._named)):
+                yield Target(contig, tid, length, intervals, places)
 
     def _places(self, tid: int, intervals: Sequence[Interval]) -> list[TilePlace]:
         """Return the tiles that the intervals need, each once, in order."""
@@ -140,7 +141,7 @@ class DepthQuery:
                 yield from _take(depth, at, min(blocks.first, end))
                 at = min(blocks.first, end)
             depth.add(blocks)
-        yield from _take(depth, at, end)
+        yield from _take(depth, at, min(end, max(target.length, depth.known)))
 
     def _decoder(self, tid: int) -> _Decoder:
         return _Decoder(self.dataset, tid, self._filter)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
+from functools import partial
 from types import TracebackType
 from typing import BinaryIO, Generic, NamedTuple, TypeVar
 
@@ -104,14 +105,18 @@ class Input(AbstractContextManager["Input"]):
             data = self._source.blocks(self._size)
         first = next(data, b"")
         format = BamFormat() if first.startswith(b"BAM\1") else SamFormat(first, self.name)
-        self.header, self._blocks = format.start(first, data, self.name)
         self._format: BamFormat | SamFormat = format
+        try:
+            self.header, self._blocks = format.start(first, data, self.name)
+        except InputError as error:
+            raise _named(error, self.name) from None
 
     def _inflated(self, source: Source) -> Iterator[bytes]:
         if not compressed.is_bgzf(source.head):
             return compressed.gunzip(source.blocks(1 << 20), source.name, self._size)
         blocks = compressed.bgzf_blocks(source.blocks(self._size // 4), source.name)
-        return ordered(self._pool, _core.bgzf_inflate, blocks, self._ahead)
+        inflate = partial(compressed.inflate, name=source.name)
+        return ordered(self._pool, inflate, blocks, self._ahead)
 
     def batches(self, make: Callable[[_core.Records], Out]) -> Iterator[Batch[Out]]:
         """Yield the records in input order; `make` is called on worker threads."""
@@ -143,7 +148,7 @@ class Input(AbstractContextManager["Input"]):
         hint = error.hint
         if not self.header.contigs:
             hint = "the header has no @SQ lines; give the input with its header (samtools view -h)"
-        return InputError(f"{self.name}: {error.message}", hint)
+        return _named(InputError(error.message, hint), self.name)
 
     def __exit__(
         self,
@@ -159,6 +164,13 @@ class Input(AbstractContextManager["Input"]):
             self._cram.close()
         if self._file is not sys.stdin.buffer:
             self._file.close()
+
+
+def _named(error: InputError, name: str) -> InputError:
+    """Say in the message what input it is about."""
+    if error.message.startswith(f"{name}: "):
+        return error
+    return InputError(f"{name}: {error.message}", error.hint)
 
 
 def _open(source: str | BinaryIO, storage: StorageOptions | None) -> tuple[BinaryIO, str]:

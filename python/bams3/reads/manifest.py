@@ -11,7 +11,7 @@ import binascii
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from bams3 import _core
@@ -27,7 +27,17 @@ _LONGEST_NAME = 80
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 
 
-def chunk_key(contigs: list[tuple[str, int]], chunk: _core.ChunkRow) -> str:
+class ChunkPlace(NamedTuple):
+    """What names a chunk. A row of the index has the same fields."""
+
+    first_tid: int
+    last_tid: int
+    start: int
+    end: int
+    digest: int
+
+
+def chunk_key(contigs: list[tuple[str, int]], chunk: ChunkPlace | _core.ChunkRow) -> str:
     """Return the key of a chunk; contig names cannot lead out of `data/`."""
     start, end, digest = chunk.start, chunk.end, chunk.digest
     if chunk.first_tid < 0:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from bams3 import _core
 from bams3.errors import Bams3Error, ExistsError, NotFoundError, StorageError
-from bams3.reads.manifest import METADATA, Manifest, chunk_key, header_key
+from bams3.reads.manifest import METADATA, ChunkPlace, Manifest, chunk_key, header_key
 from bams3.storage import Store
 
 CHUNK_BYTES = 32 << 20
@@ -61,9 +61,6 @@ class _Chunk(NamedTuple):
 
     cuts: list[_core.Cut]
     tiles: list[_core.Tile]
-
-    def size(self) -> int:
-        return sum(len(tile.core) + len(tile.rest) for tile in self.tiles)
 
     def data(self) -> bytes:
         return b"".join([*(tile.core for tile in self.tiles), *(tile.rest for tile in self.tiles)])
@@ -118,10 +115,11 @@ class ChunkWriter:
         if not chunk.tiles:
             return
         data = chunk.data()
-        start, end = self._range(chunk, early)
-        self.index.add_chunk(start, end, _core.hash64(data), chunk.rows())
+        digest, (start, end) = _core.hash64(data), self._range(chunk, early)
+        self.index.add_chunk(start, end, digest, chunk.rows())
         self.chunks += 1
-        self._put(chunk_key(self._contigs, self.index.chunks[-1]), data)
+        tids = chunk.cuts[0].first[0], chunk.cuts[-1].last[0]
+        self._put(chunk_key(self._contigs, ChunkPlace(*tids, start, end, digest)), data)
 
     def _range(self, chunk: _Chunk, early: bool) -> tuple[int, int]:
         """Return the range of starts for the name of a chunk; unplaced reads are numbered."""
@@ -130,7 +128,9 @@ class ChunkWriter:
             start, self._unplaced = self._unplaced, self._unplaced + chunk.reads()
             return start, self._unplaced
         start = first.floor if first.opens else max(0, first.first[1])
-        return start, last.last[1] + 1 if early else last.ceiling
+        end = last.last[1] + 1 if early else last.ceiling
+        # Where the chunk spans contigs, `end` lies on another one, and may be less.
+        return start, max(start, end)
 
 
 class Destination:

@@ -15,14 +15,18 @@ through boto3, which has to be installed for it.
 from __future__ import annotations
 
 import configparser
+import functools
 import importlib
 import os
+import socket
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from bams3.config import StorageOptions
 from bams3.errors import PermissionDenied, UsageError
 
+HINT = "set AWS_PROFILE or --profile, or --no-sign-request for a public bucket"
 _THROUGH_BOTO3 = (
     "sso_session",
     "sso_start_url",
@@ -41,7 +45,8 @@ def settings(options: StorageOptions, environ: Mapping[str, str] | None = None) 
 
     Raises:
         UsageError: The profile does not exist.
-        PermissionDenied: The profile needs boto3, which is not installed.
+        PermissionDenied: The profile needs boto3, which is not installed; or there are no
+            credentials at all.
     """
     environ = os.environ if environ is None else environ
     if options.no_sign_request:
@@ -63,7 +68,31 @@ def settings(options: StorageOptions, environ: Mapping[str, str] | None = None) 
         if explicit and environ.get("AWS_SESSION_TOKEN") and not values.get("aws_session_token"):
             found["config"].pop("session_token", None)
             found["credential_provider"] = _static(found["config"])
+    else:
+        _expect_a_role(environ)
     return found
+
+
+def _expect_a_role(environ: Mapping[str, str]) -> None:
+    """Raise PermissionDenied where no role can give credentials: obstore would try for minutes."""
+    if environ.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") or environ.get(
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI"
+    ):
+        return
+    disabled = environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true"
+    address = environ.get("AWS_METADATA_ENDPOINT") or "http://169.254.169.254"
+    if disabled or not _answers(address):
+        raise PermissionDenied("no AWS credentials found", HINT)
+
+
+@functools.cache
+def _answers(address: str) -> bool:
+    parts = urlsplit(address)
+    try:
+        socket.create_connection((parts.hostname, parts.port or 80), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _profile(options: StorageOptions, environ: Mapping[str, str]) -> tuple[str, bool]:

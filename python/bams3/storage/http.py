@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from bams3.config import StorageOptions
 from bams3.errors import UsageError
-from bams3.storage.remote import Handle, RemoteStore, client_options, retry_config
+from bams3.storage.remote import Handle, RemoteStore, client_options, reason, retry_config
 from bams3.storage.store import Data, Entry
 
 if TYPE_CHECKING:
@@ -72,4 +72,4 @@ def client(url: str, options: StorageOptions) -> HttpClient:
             retry_config=retry_config(options),  # type: ignore[arg-type]
         )
     except Exception as error:
-        raise UsageError(f"{url}: {error}") from error
+        raise UsageError(f"{url}: {reason(error)}") from error

@@ -8,17 +8,15 @@ that break off.
 from __future__ import annotations
 
 import builtins
-import io
 import os
 import random
 import re
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from bams3.config import StorageOptions
 from bams3.errors import (
@@ -29,6 +27,7 @@ from bams3.errors import (
     PermissionDenied,
     StorageError,
 )
+from bams3.storage.credentials import HINT
 from bams3.storage.store import Head, Span, check_key, check_span
 
 if TYPE_CHECKING:
@@ -36,11 +35,6 @@ if TYPE_CHECKING:
     from obstore.store import S3Store as S3Client
 
 T = TypeVar("T")
-
-PART = 8 << 20
-"""Bytes of one range of `open_remote`."""
-AHEAD = 4
-"""Ranges of `open_remote` in flight."""
 
 
 class Handle(NamedTuple):
@@ -143,7 +137,7 @@ def fetch(
     """
     problem = ""
     for _ in attempts(options):
-        answer = _request(handle, span, etag)
+        answer = request(handle, span, etag)
         size = answer.meta["size"]
         start, end = span or (0, size)
         if end > size:
@@ -162,7 +156,7 @@ def fetch(
     )
 
 
-def _request(handle: Handle, span: tuple[int, int] | None, etag: str) -> Any:
+def request(handle: Handle, span: tuple[int, int] | None, etag: str) -> Any:
     """Send one GET and return the answer, its body unread."""
     import obstore
 
@@ -209,8 +203,7 @@ def repeated(action: Callable[[], T], options: StorageOptions, url: str) -> T:
             return action()
         except Exception as error:
             failure = translate(error, url)
-            lost = status_of(error) is None and not re.search(r"after \d+ retries", str(error))
-            if not (isinstance(failure, StorageError) and lost) and _code(error) != "NoSuchUpload":
+            if not is_lost(error) and _code(error) != "NoSuchUpload":
                 raise failure from error
     raise failure
 
@@ -220,129 +213,18 @@ def strong(etag: str) -> bool:
     return bool(etag) and not etag.startswith("W/")
 
 
-# ---- reading a whole object in sequence ----------------------------------------------------------
-def open_remote(handle: Handle, options: StorageOptions) -> BinaryIO:
-    """Open an object for reading in sequence; see `bams3.storage.open_input`."""
-    try:
-        answer = _request(handle, (0, PART), "")
-    except (Bams3Error, OSError) as error:
-        return _open_otherwise(handle, options, error)
-    size, etag = answer.meta["size"], answer.meta["e_tag"] or ""
-    try:
-        first = answer.bytes().to_bytes()
-    except Exception:
-        first = b""
-    if len(first) != min(size, PART):
-        first = fetch(handle, options, (0, min(size, PART)), etag).data
-    raw = _Readahead(handle, options, first, size, etag)
-    return io.BufferedReader(raw, 1 << 20)
-
-
-def _open_otherwise(handle: Handle, options: StorageOptions, error: Exception) -> BinaryIO:
-    """Open what does not answer to ranges: an empty object, a server that cannot serve them."""
-    if isinstance(error, CorruptError):
-        return io.BytesIO()
-    if "does not support" not in str(error.__cause__).lower() and "range" not in str(error).lower():
-        raise error
-    return io.BufferedReader(_Whole(handle, options), 1 << 20)
-
-
-class _Readahead(io.RawIOBase):
-    """An object read by ranges, some of them ahead of the reader."""
-
-    def __init__(
-        self, handle: Handle, options: StorageOptions, first: bytes, size: int, etag: str
-    ) -> None:
-        self._handle, self._options, self._size, self._etag = handle, options, size, etag
-        self._current = memoryview(first)
-        self._next = len(first)
-        self._pending: deque[Future[Body]] = deque()
-        self._pool = ThreadPoolExecutor(AHEAD, "bams3-readahead")
-        self._ask()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        if not self._current and self._pending:
-            self._current = memoryview(self._pending.popleft().result().data)
-            self._ask()
-        count = min(len(buffer), len(self._current))
-        buffer[:count] = self._current[:count]
-        self._current = self._current[count:]
-        return count
-
-    def close(self) -> None:
-        if not self.closed:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._current = memoryview(b"")
-            self._pending.clear()
-        super().close()
-
-    def _ask(self) -> None:
-        """Keep ranges in flight."""
-        while self._next < self._size and len(self._pending) < AHEAD:
-            span = self._next, min(self._next + PART, self._size)
-            self._pending.append(
-                self._pool.submit(fetch, self._handle, self._options, span, self._etag)
-            )
-            self._next = span[1]
-
-
-class _Whole(io.RawIOBase):
-    """An object read in one stream, where the server knows no ranges; it cannot be resumed."""
-
-    def __init__(self, handle: Handle, options: StorageOptions) -> None:
-        self._handle = handle
-        answer = _request(handle, None, "")
-        self._size = answer.meta["size"]
-        self._position = 0
-        self._stream = iter(answer.stream(min_chunk_size=1 << 20))
-        self._current = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        if not self._current:
-            self._current = memoryview(self._following())
-        count = min(len(buffer), len(self._current))
-        buffer[:count] = self._current[:count]
-        self._current = self._current[count:]
-        return count
-
-    def _following(self) -> bytes:
-        try:
-            data = bytes(next(self._stream, b""))
-        except Exception as error:
-            raise self._broken(reason(error)) from error
-        self._position += len(data)
-        if not data and self._position != self._size:
-            raise self._broken(f"{self._position} bytes of {self._size} came")
-        return data
-
-    def _broken(self, why: str) -> StorageError:
-        return StorageError(
-            f"{self._handle.url}: the data broke off: {why}",
-            "this server serves no byte ranges, so reading cannot resume: start again, or copy the "
-            "file first",
-        )
-
-
 # ---- errors --------------------------------------------------------------------------------------
 def translate(error: Exception, url: str) -> Bams3Error:
     """Return what an obstore exception means to a user, with a hint what to do."""
     if isinstance(error, Bams3Error):
         return error
     status, code, why = status_of(error), _code(error), reason(error)
-    if re.search(r"169\.254\.(169\.254|170\.\d+)", str(error)):
-        return PermissionDenied(
-            f"{url}: no credentials found",
-            "set AWS_PROFILE or --profile, or --no-sign-request for a public bucket",
-        )
-    if "redirect" in why or status in (301, 307) or code == "AuthorizationHeaderMalformed":
+    if re.search(r"/latest/(api/token|meta-data)|//169\.254\.170\.", str(error)):
+        return PermissionDenied(f"{url}: no credentials found", HINT)
+    if is_redirect(error) or code == "AuthorizationHeaderMalformed":
         return StorageError(
-            f"{url}: the bucket is in another region: {why}", "set --region or AWS_REGION"
+            f"{url}: the bucket is in another region" + (f": {why}" if code else ""),
+            "set --region or AWS_REGION",
         )
     if code == "NoSuchBucket":
         return NotFoundError(
@@ -368,6 +250,18 @@ def _hint(status: int | None, why: str) -> str:
     return "the store refused the request: check the address and the options"
 
 
+def is_redirect(error: Exception) -> bool:
+    """Whether the store points to another region."""
+    return "redirect without LOCATION" in str(error) or status_of(error) in (301, 307)
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether an answer was lost on its way, and obstore did not ask again."""
+    known = status_of(error) is not None or is_redirect(error)
+    again = re.search(r"after \d+ retries", str(error))
+    return type(error).__name__ == "GenericError" and not (known or again)
+
+
 def status_of(error: Exception) -> int | None:
     """Return the HTTP status that an obstore exception is about, if any."""
     match = re.search(r"status code: (\d{3})", str(error))
@@ -383,8 +277,13 @@ def reason(error: Exception) -> str:
     status = re.search(r"status code: (\d{3} [^:\n]*)", text)
     if status:
         return status[1].strip()
-    without_query = re.sub(r"(https?://[^\s?]+)\?\S+", r"\1", text)  # may hold a signature
-    return " ".join(without_query.split())[:300]
+    text = re.sub(r"(https?://[^\s?]+)\?\S+", r"\1", text)  # may hold a signature
+    request = re.search(r"Error performing (\w+ \S+) in .*? - (.*)", text, re.DOTALL)
+    if request:
+        cause = re.search(r'message: "([^"]+)"|kind: (Timeout)', str(error))
+        detail = f": {cause[1] or 'timed out'}" if cause else ""
+        text = f"{request[2]}{detail} ({request[1]})"
+    return " ".join(text.split())[:300]
 
 
 def _code(error: Exception) -> str:

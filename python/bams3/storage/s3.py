@@ -17,6 +17,9 @@ from bams3.storage.remote import (
     RemoteStore,
     attempts,
     client_options,
+    is_lost,
+    is_redirect,
+    reason,
     repeated,
     retry_config,
     status_of,
@@ -45,9 +48,6 @@ class S3Store(RemoteStore):
         super().__init__(
             url, f"{folder}/" if folder else "", client(self._bucket, options), options
         )
-        # Conditional writes are repeated here: only who knows whether an attempt may have arrived
-        # can tell a lost answer from a lost race.
-        self._once = client(self._bucket, options, retries=0)
 
     def put(self, key: str, data: Data) -> str:
         """Write an object, replacing what is there; beyond 32 MiB in parts of 16 MiB."""
@@ -78,16 +78,29 @@ class S3Store(RemoteStore):
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """Yield all objects below the folder `prefix`."""
-        import obstore
-
         folder = self._prefix + (check_key(prefix) + "/" if prefix else "")
-        try:
-            for batch in obstore.list(self._client, folder or None):
-                for meta in batch:
+        last: str | None = None
+        problem: Exception | None = None
+        for _ in attempts(self._options):
+            try:
+                for meta in self._list_after(folder, last):
+                    last = meta["path"]
                     key = meta["path"][len(self._prefix) :]
                     yield Entry(key, meta["size"], meta["last_modified"])
-        except Exception as error:
-            raise translate(error, f"{self._url}/{prefix}") from error
+                return
+            except Exception as error:
+                problem = error
+                if not is_lost(error):
+                    break
+        if problem:
+            raise translate(problem, f"{self._url}/{prefix}") from problem
+
+    def _list_after(self, folder: str, last: str | None) -> Iterator[Any]:
+        """Yield what obstore knows of the objects in `folder`, in the order of their keys."""
+        import obstore
+
+        for batch in obstore.list(self._client, folder or None, offset=last):
+            yield from batch
 
     def delete_many(self, keys: Iterable[str]) -> None:
         """Delete objects, a thousand a request."""
@@ -123,15 +136,18 @@ class S3Store(RemoteStore):
         """Write in one request under a condition, which holds over lost answers too."""
         import obstore
 
+        # The attempts are counted here, not in obstore: only who knows whether an earlier one may
+        # have arrived can tell a lost answer from a lost race.
+        once = client(self._bucket, self._options, retries=0)
         handle, uncertain = self._handle(key), False
         failure: Bams3Error = StorageError(f"{handle.url}: not written")
         for _ in attempts(self._options):
             try:
-                result = obstore.put(self._once, handle.path, data, mode=mode, use_multipart=False)
+                result = obstore.put(once, handle.path, data, mode=mode, use_multipart=False)
                 return result["e_tag"] or ""
             except Exception as error:
                 failure, status = _conditional(error, handle.url), status_of(error)
-                if not _transient(status):
+                if not _transient(status) or is_redirect(error):
                     if uncertain and status == 412 and self._holds(key, data):
                         return self.head(key).etag
                     raise failure from error
@@ -196,7 +212,7 @@ def client(bucket: str, options: StorageOptions, retries: int | None = None) -> 
             **chain,
         )
     except Exception as error:
-        raise UsageError(f"s3://{bucket}: {error}") from error
+        raise UsageError(f"s3://{bucket}: {reason(error)}") from error
 
 
 def _config(bucket: str, options: StorageOptions, found: dict[str, Any]) -> Any:

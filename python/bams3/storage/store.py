@@ -148,6 +148,7 @@ def open_store(url: str | os.PathLike[str], options: StorageOptions | None = Non
 
     Raises:
         UsageError: The address is not understood.
+        PermissionDenied: There are no AWS credentials.
     """
     text = os.fspath(url)
     scheme = scheme_of(text)
@@ -188,7 +189,7 @@ def open_input(url: str | os.PathLike[str], options: StorageOptions | None = Non
         from bams3.storage.local import open_file
 
         return open_file(local_path(text))
-    from bams3.storage.remote import open_remote
+    from bams3.storage.stream import open_remote
 
     options = options or StorageOptions.resolve()
     if scheme == "s3":

@@ -5,8 +5,10 @@
 
 pub mod cigar;
 pub mod derive;
+pub mod fields;
 pub mod coverage;
 pub mod ints;
+pub mod lattice;
 pub mod mate;
 pub mod md;
 pub mod name;

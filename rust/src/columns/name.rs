@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{Core, Row, NONE};
+use super::{fields, Core, Row, NONE};
+use crate::codecs::{self, Effort};
 use crate::error::{corrupt, Result};
 use crate::stream::{Reader, Writer};
 
@@ -24,13 +25,29 @@ pub fn chains(rows: &[Row]) -> (Vec<u32>, Vec<u32>) {
 
 type Hasher = xxhash_rust::xxh3::Xxh3DefaultBuilder;
 
+const GENERAL: u64 = 0;
+const FIELDS: u64 = 1;
+
 pub fn write(out: &mut Writer, core: &Core, rows: &[Row]) {
-    let mut names = Vec::new();
-    for (row, _) in rows.iter().zip(&core.previous).filter(|(_, &previous)| previous == NONE) {
-        names.extend_from_slice(row.name);
-        names.push(0);
+    let heads = rows.iter().zip(&core.previous).filter(|(_, &previous)| previous == NONE);
+    let names: Vec<&[u8]> = heads.map(|(row, _)| row.name).collect();
+    let fields = fields::write(&names, out.effort());
+    if let (Some(fields), true) = (&fields, out.effort() != Effort::Small) {
+        out.varint(FIELDS);
+        return out.raw(fields);
     }
-    out.names(&names);
+    let joined: Vec<u8> = names.iter().flat_map(|name| name.iter().copied().chain([0])).collect();
+    let general = codecs::compress_names(&joined, out.effort());
+    match fields.filter(|fields| fields.len() < general.len()) {
+        Some(fields) => {
+            out.varint(FIELDS);
+            out.raw(&fields);
+        }
+        None => {
+            out.varint(GENERAL);
+            out.coded(joined.len(), &general);
+        }
+    }
 }
 
 /// The names of a tile: the name of each record as a range of one buffer.
@@ -48,7 +65,12 @@ impl Names {
 }
 
 pub fn read(input: &mut Reader, core: &Core) -> Result<Names> {
-    let data = input.bytes()?;
+    let heads = core.previous.iter().filter(|&&previous| previous == NONE).count();
+    let data = match input.varint()? {
+        GENERAL => input.bytes()?,
+        FIELDS => fields::read(input, heads)?,
+        _ => return Err(corrupt("unknown coding of names")),
+    };
     let mut ends = memchr::memchr_iter(0, &data);
     let mut range: Vec<(u32, u32)> = Vec::with_capacity(core.count());
     let mut start = 0;

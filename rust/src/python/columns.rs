@@ -155,6 +155,11 @@ impl PyDepth {
         py.detach(|| lock(&self.0).add(&blocks.0));
     }
 
+    #[getter]
+    fn known(&self) -> i64 {
+        lock(&self.0).known()
+    }
+
     fn take(&self, py: Python<'_>, until: i64) -> PyRun {
         PyRun(py.detach(|| lock(&self.0).take(until)))
     }

@@ -1,3 +1,0 @@
-from tests.reads import standin
-
-standin.install()
