@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-if str(ROOT) not in sys.path:  # as a script, and not as a module
-    sys.path.insert(0, str(ROOT))
+if not __package__:  # run as a script: its folder gives way to the root
+    sys.path[0] = str(ROOT)
 PAGE = ROOT / "docs" / "concepts" / "performance.md"
 SECTIONS = ("sizes", "lossy", "requests", "speed")
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pysam
+
 PYTHON = sys.executable
 BAMS3 = str(Path(PYTHON).parent / "bams3")
 
@@ -121,7 +123,7 @@ def samtools_versions() -> dict[str, list[str]]:
     if program:
         found[f"samtools {_version([program])}"] = [program]
     bundled = [PYTHON, "-m", "benchmarks.samtools"]
-    found[f"samtools {_version(bundled)} (pysam)"] = bundled
+    found[f"samtools {pysam.__samtools_version__} (pysam)"] = bundled
     return found
 
 
@@ -131,7 +133,7 @@ def newest_samtools() -> list[str]:
 
 
 def _version(words: list[str]) -> str:
-    shown = subprocess.run([*words, "version"], capture_output=True, check=True)
+    shown = subprocess.run([*words, "--version"], capture_output=True, check=True)
     return shown.stdout.split()[1].decode()
 
 
