@@ -29,18 +29,32 @@ class Input:
     real: bool = True
 
 
+DEEPVARIANT = "deepvariant/deepvariant/testdata/input"
+TINY = "freebayes/test/tiny"
+SIMULATED = "wgs/simulated_30x_chr20_30.0-30.5Mb"
 SHORT_READS = [
-    Input(f"{NA12878}/NA12878_50x.bam", "WGS NA12878 50x HiSeq, 38 qualities", f"{NA12878}/hg19_chr20_unittest.fa.gz"),
+    Input(
+        f"{NA12878}/NA12878_50x.bam",
+        "WGS NA12878 50x HiSeq, 38 qualities",
+        f"{NA12878}/hg19_chr20_unittest.fa.gz",
+    ),
     Input("hts-specs/test/bam/passed/level-1.bam", "WGS NA12878 HiSeq, chrM, 8 qualities"),
-    Input("freebayes/test/tiny/NA12878.chr22.tiny.bam", "WGS NA12878 HiSeq X, 8 qualities", "freebayes/test/tiny/q with spaces.fa"),
+    Input(
+        f"{TINY}/NA12878.chr22.tiny.bam",
+        "WGS NA12878 HiSeq X, 8 qualities",
+        f"{TINY}/q with spaces.fa",
+    ),
     Input(f"{GATK}/mutect/mito/NA12878.bam", "WGS NA12878 HiSeq X, chrM, OQ tags"),
     Input(f"{GATK}/haplotypecaller/pruned_cycle.bam", "WGS, BD and BI tags"),
-    Input("deepvariant/deepvariant/testdata/input/grch38_1k_subset_chr20_and_chr21.bam", "WGS HG002 35x NovaSeq, 4 qualities"),
+    Input(
+        f"{DEEPVARIANT}/grch38_1k_subset_chr20_and_chr21.bam",
+        "WGS HG002 35x NovaSeq, 4 qualities",
+    ),
     Input("mosdepth/tests/empty-tids.bam", "WGS tumour NovaSeq, viral contigs, 4 qualities"),
     Input("freebayes/test/data/freebayes-test.bam", "WGS maize NovaSeq, GSNAP, 4 qualities"),
     Input("delly/example/sr.bam", "simulated, one quality", "delly/example/ref.fa", real=False),
-    Input("wgs/simulated_30x_chr20_30.0-30.5Mb/reads.bam", "simulated 30x, HiSeq X profile", real=False),
-]  # fmt: skip
+    Input(f"{SIMULATED}/reads.bam", "simulated 30x, HiSeq X profile", real=False),
+]
 
 
 def data() -> Path | None:
@@ -157,9 +171,9 @@ def _vote(read: pysam.AlignedSegment, votes: dict[int, dict[str, int]]) -> None:
         counts[sequence[at]] = counts.get(sequence[at], 0) + 1
 
 
-# ---- a stream of simulated reads -------------------------------------------------------------------
+# ---- a stream of simulated reads -----------------------------------------------------------------
 def stream(pairs: int, aligner: str) -> tuple[Path, Path, str]:
-    """Return a SAM file in an aligner's order, its reference, and how it was made; kept in the cache."""
+    """Return SAM in an aligner's order, its reference, and how it was made; kept in the cache."""
     folder = CACHE / f"stream-{aligner}-{pairs}"
     sam, reference, how = folder / "aln.sam", folder / "ref.fa", folder / "how.txt"
     if not how.exists():
@@ -209,7 +223,7 @@ def _simulated(folder: Path, pairs: int) -> str:
     length = max(400_000, pairs * 9)
     program = str(ROOT / "recipes" / "simulate.py")
     _run([sys.executable, program, str(folder), "--pairs", str(pairs), "--length", str(length)])
-    return f"recipes/simulate.py --pairs {pairs} --length {length} (art_illumina or vt-examples missing)"
+    return f"recipes/simulate.py --pairs {pairs} --length {length} (no art_illumina or vt-examples)"
 
 
 def _align(aligner: str, folder: Path, sam: Path) -> str:
@@ -221,7 +235,9 @@ def _align(aligner: str, folder: Path, sam: Path) -> str:
         words = ["minimap2", "-ax", "sr", "-t", "2"]
     with open(sam.with_suffix(".part"), "wb") as out:
         print("  aligning", file=sys.stderr)
-        subprocess.run([*words, reference, *reads], stdout=out, stderr=subprocess.DEVNULL, check=True)
+        subprocess.run(
+            [*words, reference, *reads], stdout=out, stderr=subprocess.DEVNULL, check=True
+        )
     sam.with_suffix(".part").rename(sam)
     return " ".join(words)
 

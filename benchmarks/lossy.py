@@ -18,7 +18,6 @@ from benchmarks.timing import BAMS3
 
 MODES = ("bin8", "bin4", "crumble")
 LEAST_SAVED = 0.84
-SIMULATED = "wgs/simulated_30x_chr20_30.0-30.5Mb"
 Call = tuple[str, int, str, str]
 
 
@@ -48,10 +47,11 @@ def tables() -> list[Table]:
             _measure(case, Path(folder), table)
     table.notes = [
         "Calls: `bcftools mpileup -f ref.fa | bcftools call -mv`, split and left-aligned by "
-        "`bcftools norm -m -any`, no filters, against the truth in its confident intervals: alleles for "
-        "TP, FP, FN; genotypes among the TP. The last column counts all calls, confident or not.",
-        "The confident intervals of NA12878 in the data span 10 kb: few variants, so a difference of one "
-        "is no evidence. The simulated reads have 500 kb, and simulated errors.",
+        "`bcftools norm -m -any`, no filters, against the truth in its confident intervals: "
+        "alleles for TP, FP, FN; genotypes among the TP. The last column counts all calls, "
+        "confident or not.",
+        "The confident intervals of NA12878 in the data span 10 kb: few variants, so a difference "
+        "of one is no evidence. The simulated reads have 500 kb, and simulated errors.",
     ]
     return [table]
 
@@ -62,9 +62,10 @@ def _cases(folder: Path) -> list[Case]:
         return []
     real = data / inputs.NA12878
     reference = _unpacked(real / "hg19_chr20_unittest.fa.gz", folder / "hg19.fa")
-    cases = [Case("NA12878 50x HiSeq, GIAB v3.3.2", real / "NA12878_50x.bam", reference,
-                  real / "HG001_v3.3.2.truth.hg19.vcf.gz", real / "NIST_confident_10kb.bed", True)]  # fmt: skip
-    simulated, chromosome = data / SIMULATED, inputs.chromosome_20()
+    truth, bed = real / "HG001_v3.3.2.truth.hg19.vcf.gz", real / "NIST_confident_10kb.bed"
+    what = "NA12878 50x HiSeq, GIAB v3.3.2"
+    cases = [Case(what, real / "NA12878_50x.bam", reference, truth, bed, True)]
+    simulated, chromosome = data / inputs.SIMULATED, inputs.chromosome_20()
     if chromosome and simulated.exists():
         reference = _unpacked(chromosome, folder / "20.fa")
         cases.append(Case("simulated 30x HiSeq X", simulated / "reads.bam", reference,
@@ -83,7 +84,16 @@ def _measure(case: Case, folder: Path, table: Table) -> None:
     truth = _alleles(case.truth, case, inside=True)
     original = _alleles(_call(case.bam, case, folder), case)
     confident = _alleles(folder / "calls.vcf", case, inside=True)
-    table.add(case.what, "of the BAM", "", case.bam.stat().st_size, "0.0%", "", *_score(confident, truth), "")
+    table.add(
+        case.what,
+        "of the BAM",
+        "",
+        case.bam.stat().st_size,
+        "0.0%",
+        "",
+        *_score(confident, truth),
+        "",
+    )
     for mode in (None, *MODES):
         for profile in ("balanced", "small"):
             print(f"  {case.what} {mode} {profile}", file=sys.stderr)
@@ -112,7 +122,9 @@ def _add(
     calls = _alleles(_call(back, case, folder), case)
     scores = _score(_alleles(folder / "calls.vcf", case, inside=True), truth)
     lost, new = len(original.keys() - calls.keys()), len(calls.keys() - original.keys())
-    table.add("", mode or "lossless", profile, size, f"{saved:.1%}", judged, *scores, f"{lost} / {new}")
+    table.add(
+        "", mode or "lossless", profile, size, f"{saved:.1%}", judged, *scores, f"{lost} / {new}"
+    )
 
 
 def _call(bam: Path, case: Case, folder: Path) -> Path:

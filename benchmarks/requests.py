@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pysam
+from tests.servers import fake_s3
 
 from benchmarks import inputs
 from benchmarks.tables import Table, verdict
 from benchmarks.timing import BAMS3, PYTHON, newest_samtools, samtools_versions
-from tests.servers import fake_s3
 
 LATENCY = 0.05
 TILE = 500_000
@@ -46,7 +46,8 @@ def tables(tiles: int, rounds: int) -> list[Table]:
     folder = inputs.CACHE / f"requests-{tiles}"
     how = prepare(folder, tiles)
     table = Table(
-        f"A 1 kb query of {tiles * TILE / 1e6:g} Mb at 30x over S3, {LATENCY * 1000:.0f} ms added to each request",
+        f"A 1 kb query of {tiles * TILE / 1e6:g} Mb at 30x on S3, "
+        f"{LATENCY * 1000:.0f} ms added to each request",
         ["query", "client", "requests", "serial rounds", "bytes sent", "seconds", "target"],
     )
     with CountingS3() as server, _environment(server):
@@ -57,13 +58,25 @@ def tables(tiles: int, rounds: int) -> list[Table]:
             _row(table, "cold", label, found, 2)
         for label, source in _warm().items():
             _row(table, "warm", label, _session(server, source, positions), 1)
-    sizes = {name: _size(folder / name) for name in ("x.bam", "x.bam.bai", "x.cram", "x.cram.crai", "x.bams3", "x.bams3/_metadata.json")}
+    sizes = {
+        name: _size(folder / name)
+        for name in (
+            "x.bam",
+            "x.bam.bai",
+            "x.cram",
+            "x.cram.crai",
+            "x.bams3",
+            "x.bams3/_metadata.json",
+        )
+    }
+    listed = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
     table.notes = [
-        f"Medians over {rounds + 1} places. Cold: a new process, nothing cached, start-up in the seconds. Warm: "
-        "dataset (or file and index) open, another region asked before.",
-        "Serial rounds: the longest chain of requests that each began after the one before had ended, at the "
-        "server. Bytes sent: body bytes that the server wrote before the client hung up.",
-        f"Data: {how}; balanced. Bytes: " + ", ".join(f"{name} {size:,}" for name, size in sizes.items()) + ".",
+        f"Medians over {rounds + 1} places. Cold: a new process, nothing cached, start-up in the "
+        "seconds. Warm: dataset (or file and index) open, another region asked before.",
+        "Serial rounds: the longest chain of requests that each began after the server had begun "
+        "to answer the one before. Bytes sent: body bytes that the server wrote before the client "
+        "hung up.",
+        f"Data: {how}; bams3 balanced; CRAM 3.1 normal with embedded reference. Bytes: {listed}.",
     ]
     table.commands = [
         "bams3 query s3://bench/x.bams3 20:A-B", "bams3 query -c s3://bench/x.bams3 20:A-B",
@@ -78,9 +91,9 @@ def _size(path: Path) -> int:
     return sum(item.stat().st_size for item in path.rglob("*") if item.is_file())
 
 
-# ---- data ------------------------------------------------------------------------------------------
+# ---- data ----------------------------------------------------------------------------------------
 def prepare(folder: Path, tiles: int) -> str:
-    """Write x.bam, x.cram (reference outside), both indexed, and x.bams3; say how."""
+    """Write x.bam, x.cram (reference embedded), both indexed, and x.bams3; say how."""
     done = folder / "how.txt"
     if not done.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,7 +101,19 @@ def prepare(folder: Path, tiles: int) -> str:
         print("  CRAM, indexes, dataset", file=sys.stderr)
         start, cram = newest_samtools(), folder / "x.cram"
         _quietly([*start, "index", "-@", "1", str(bam)])
-        _quietly([*start, "view", "-@", "1", "-O", "cram,version=3.1,embed_ref=2", "-o", str(cram), str(bam)])
+        _quietly(
+            [
+                *start,
+                "view",
+                "-@",
+                "1",
+                "-O",
+                "cram,version=3.1,embed_ref=2",
+                "-o",
+                str(cram),
+                str(bam),
+            ]
+        )
         _quietly([*start, "index", "-@", "1", str(cram)])
         shutil.rmtree(folder / "x.bams3", ignore_errors=True)
         _quietly([BAMS3, "convert", str(bam), str(folder / "x.bams3"), "--quiet"])
@@ -105,7 +130,9 @@ def _tile(into: Path, tiles: int) -> str:
     start = min(read.reference_start for read in records if read.reference_id >= 0)
     contig = next(c for c in header["SQ"] if c["SN"] == name or len(header["SQ"]) == 1)
     contig["LN"] = max(contig["LN"], TILE * (tiles + 1))
-    placed = [read for read in records if read.reference_id >= 0 and read.reference_start < start + TILE]
+    placed = [
+        read for read in records if read.reference_id >= 0 and read.reference_start < start + TILE
+    ]
     with pysam.AlignmentFile(str(into), "wb", header=header, threads=2) as out:
         for tile in range(tiles):
             print(f"  tile {tile + 1} of {tiles}", file=sys.stderr) if tile % 20 == 0 else None
@@ -127,18 +154,18 @@ def _shift(reads: list[pysam.AlignedSegment], by: int, tile: int) -> None:
 
 def _source(folder: Path) -> tuple[Path, str]:
     data = inputs.data()
-    found = data / "wgs/simulated_30x_chr20_30.0-30.5Mb/reads.bam" if data else None
+    found = data / f"{inputs.SIMULATED}/reads.bam" if data else None
     if found and found.exists():
-        return found, "wgs/simulated_30x_chr20_30.0-30.5Mb (simulated)"
+        return found, f"{inputs.SIMULATED} (simulated)"
     sam, _, how = inputs.stream(50_000, "minimap2")
     target = folder / "source.bam"
     _quietly([*newest_samtools(), "sort", "-o", str(target), str(sam)])
     return target, how
 
 
-# ---- server ----------------------------------------------------------------------------------------
+# ---- server --------------------------------------------------------------------------------------
 class CountingS3(fake_s3.FakeS3):
-    """The S3 server of the tests; it also notes when a request ended, and what was really sent."""
+    """The S3 server of the tests; it also notes when it began to answer, and what it sent."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -151,7 +178,7 @@ class _Handler(fake_s3.Handler):
     server: CountingS3
 
     def handle_any(self) -> None:
-        self.sent, out = 0, self.wfile
+        self.sent, self.answered, out = 0, 0.0, self.wfile
         self.wfile = _Counter(out, self)
         try:
             super().handle_any()
@@ -159,7 +186,7 @@ class _Handler(fake_s3.Handler):
             self.close_connection = True
         finally:
             self.wfile = out
-            self.server.spans.append((self.started, time.monotonic(), self.sent))
+            self.server.spans.append((self.started, self.answered or time.monotonic(), self.sent))
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_any
 
@@ -172,7 +199,7 @@ class _Counter:
 
     def write(self, data: bytes) -> int:
         if self.head:  # the status line and the headers come first, in one piece
-            self.head = False
+            self.head, self.handler.answered = False, time.monotonic()
             return self.out.write(data)
         view = memoryview(data)
         for at in range(0, len(view), 1 << 16):
@@ -215,13 +242,15 @@ def _environment(server: CountingS3) -> Iterator[None]:
             os.environ |= kept
 
 
-# ---- queries ---------------------------------------------------------------------------------------
+# ---- queries -------------------------------------------------------------------------------------
 def _cold(positions: list[int]) -> dict[str, list[list[str]]]:
     """Return for each client the commands, one for each place."""
     regions = [f"20:{at}-{at + SPAN - 1}" for at in positions]
     found = {
         "bams3": [[BAMS3, "query", f"s3://{BUCKET}/x.bams3", region] for region in regions],
-        "bams3, count only": [[BAMS3, "query", "-c", f"s3://{BUCKET}/x.bams3", region] for region in regions],
+        "bams3, count only": [
+            [BAMS3, "query", "-c", f"s3://{BUCKET}/x.bams3", region] for region in regions
+        ],
     }
     for name, start in samtools_versions().items():
         for kind in ("bam", "cram"):
@@ -242,9 +271,8 @@ def _session(server: CountingS3, source: tuple[str, str], positions: list[int]) 
     """Query one place after another with an open client; the first is not counted."""
     words = [PYTHON, str(CLIENT), *source]
     client = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    found = []
-    for at in positions:
-        found.append(_counted(server, lambda at=at: _ask(client, f"20:{at}-{at + SPAN - 1}")))
+    regions = [f"20:{at}-{at + SPAN - 1}" for at in positions]
+    found = [_counted(server, lambda region=region: _ask(client, region)) for region in regions]
     if client.stdin:
         client.stdin.close()
     client.wait()
@@ -278,7 +306,7 @@ def _counted(server: CountingS3, action: object) -> Traffic:
 
 
 def serial_rounds(spans: list[tuple[float, float, int]]) -> int:
-    """Return the largest number of requests that came one after the end of the other."""
+    """Return the largest number of requests that came one after the answer to the other."""
     rounds, free = 0, float("-inf")
     for started, ended, _ in sorted(spans, key=lambda span: span[1]):
         if started >= free:

@@ -1,6 +1,6 @@
 """Print the tables of docs/concepts/performance.md, each figure beside its peer's.
 
-    python benchmarks/run.py [sizes|speed|requests|lossy|all] [--write]
+python benchmarks/run.py [sizes|speed|requests|lossy|all] [--write]
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ def main() -> None:
     name, *arguments = sys.argv[1:]
     command = getattr(pysam.samtools, {"import": "fqimport"}.get(name, name))
     try:
-        if name == "view" and "-c" not in arguments or name == "sort":
+        if (name == "view" and "-c" not in arguments) or name == "sort":
             command(*arguments, catch_stdout=False)  # htslib writes to descriptor 1 itself
         else:
             command(*arguments, save_stdout="/dev/stdout")

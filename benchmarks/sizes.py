@@ -57,7 +57,18 @@ def measure(bam: Path, item: Input, folder: Path) -> Measured:
     source = bam if measured.reference == BESIDE else without_md5(bam, folder / "no_m5.bam")
     for name, options in CRAMS.items():
         cram = folder / "x.cram"
-        _samtools("view", "-@", "1", "-T", str(fasta), "-O", f"cram,{options}", "-o", str(cram), str(source))
+        _samtools(
+            "view",
+            "-@",
+            "1",
+            "-T",
+            str(fasta),
+            "-O",
+            f"cram,{options}",
+            "-o",
+            str(cram),
+            str(source),
+        )
         _must_need_reference(cram, fasta)
         measured.sizes[name] = cram.stat().st_size
     for profile in PEERS:
@@ -112,12 +123,15 @@ def _sizes(found: list[Measured]) -> Table:
             peer = PEERS.get(name, "")
             label = f"bams3 `{name}`" if peer else name
             heading = f"{one.name}: {one.item.what}" if number == 0 else ""
-            table.add(heading, label, size, f"{8 * size / one.bases:.3f}",
-                      f"{size / one.sizes['BAM as given']:.1%}", *_against(one, size, peer))  # fmt: skip
+            of_bam = f"{size / one.sizes['BAM as given']:.1%}"
+            bits = f"{8 * size / one.bases:.3f}"
+            table.add(heading, label, size, bits, of_bam, *_against(one, size, peer))
     table.notes = [
         "CRAM with an external reference, whose size is not counted; checked by the CRAM being "
         "unreadable without it. bams3 has none, and all it needs is counted.",
-        "References: " + "; ".join(f"{one.name}: {one.reference}" for one in found) + ". A reference "
+        "References: "
+        + "; ".join(f"{one.name}: {one.reference}" for one in found)
+        + ". A reference "
         "made of the reads themselves favours CRAM, if anything.",
         "Names marked simulated are not real reads: no target is judged on these.",
     ]

@@ -86,7 +86,9 @@ def run(command: Command) -> Sample:
     for path in command.removes:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     environment = os.environ | dict(command.environment)
-    source = subprocess.Popen(["cat", command.stdin], stdout=subprocess.PIPE) if command.stdin else None
+    source = (
+        subprocess.Popen(["cat", command.stdin], stdout=subprocess.PIPE) if command.stdin else None
+    )
     with open(command.stdout or os.devnull, "wb") as out:
         started = time.perf_counter()
         process = subprocess.Popen(
