@@ -45,7 +45,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _line(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def verdict(value: float, most: float) -> str:

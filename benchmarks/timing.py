@@ -31,12 +31,18 @@ class Command:
 
     def __str__(self) -> str:
         """Return it as one would type it, with short paths."""
-        words = [Path(w).name if w.startswith("/") else w for w in self.words]
-        text = shlex.join(words).replace("python -m benchmarks.samtools", "samtools-1.24")
-        text = text.replace("python3 -m benchmarks.samtools", "samtools-1.24")
+        words = [_short(word) for word in self.words]
+        if self.words[:3] == newest_samtools():
+            words[:3] = [f"samtools-{pysam.__samtools_version__}"]
+        text = shlex.join(words)
         before = f"cat {self.stdin.name} | " if self.stdin else ""
         after = f" > {self.stdout.name}" if self.stdout else ""
         return before + text + after
+
+
+def _short(word: str) -> str:
+    """Leave folders away; of file##idx##index only the file stays."""
+    return Path(word.partition("##")[0]).name if word.startswith("/") else word
 
 
 @dataclass(frozen=True)
