@@ -48,7 +48,9 @@ fn main() {
         Ok("x86_64") => {
             for (name, flags) in X86 {
                 let mut simd = build(&htslib);
-                flags.iter().for_each(|flag| { simd.flag(flag); });
+                flags.iter().for_each(|flag| {
+                    simd.flag(flag);
+                });
                 simd.file(sources.join(name));
                 for object in simd.compile_intermediates() {
                     objects.object(object);

@@ -4,8 +4,10 @@ A *record stream* is BAM records, each preceded by its 32-bit little-endian `blo
 Malformed input raises `bams3.errors.InputError`; damaged dataset bytes `bams3.errors.CorruptError`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import final
+
+__version__: str
 
 # ---- header -------------------------------------------------------------------------------------
 @final
@@ -47,6 +49,7 @@ def records_digest(records: bytes) -> bytes:
 @final
 class Records:
     """A parsed record stream."""
+
     data: bytes
     count: int
     digest: bytes  # 16 bytes little-endian, sum mod 2**128 of XXH3-128 of each canonical record
@@ -95,6 +98,7 @@ class Sorter:
 @final
 class Fragment:
     """Records of one bin in the order of samtools sort: contig, position, strand, input order."""
+
     size: int  # bytes of the records
     def sort(self) -> None: ...
     def next_block(self, bytes: int) -> bytes | None:
@@ -111,7 +115,7 @@ class Merger:
     def feed(self, fragment: int, block: bytes) -> None: ...
     def finish(self, fragment: int) -> None: ...
     def take(self, bytes: int) -> bytes | None:
-        """Return about so many bytes of records or fewer; None if a fragment needs more, or at the end."""
+        """Return about so many bytes of records; None if a fragment needs more, or at the end."""
 
 @final
 class Cut:
@@ -120,6 +124,7 @@ class Cut:
     `opens`: a new chunk begins. `floor`, `ceiling`: start of the bin of the first record, and end
     of that of the last.
     """
+
     reads: int
     opens: bool
     first: tuple[int, int]
@@ -139,8 +144,11 @@ class Cutter:
 @final
 class TileOptions:
     def __new__(
-        cls, profile: str = "balanced", qualities: str | None = None,
-        drop_tags: Sequence[str] = (), drop_names: bool = False,
+        cls,
+        profile: str = "balanced",
+        qualities: str | None = None,
+        drop_tags: Sequence[str] = (),
+        drop_names: bool = False,
     ) -> TileOptions: ...
     max_reads: int
     max_bytes: int
@@ -151,6 +159,7 @@ def split_records(records: bytes, max_reads: int, max_bytes: int) -> list[int]:
 @final
 class Tile:
     """One encoded tile."""
+
     core: bytes
     rest: bytes
     row: TileRow
@@ -162,6 +171,7 @@ class Tile:
 @final
 class TileRow:
     """What the index keeps of a tile. `reach` is the largest end on the last contig."""
+
     reads: int
     first_tid: int
     first_pos: int
@@ -177,8 +187,13 @@ class Selection:
     `tid` -1 selects unplaced records. Intervals are sorted, 0-based half-open.
     """
     def __new__(
-        cls, tid: int | None = None, intervals: Sequence[tuple[int, int]] = (),
-        require: int = 0, exclude: int = 0, exclude_all: int = 0, min_mapq: int = 0,
+        cls,
+        tid: int | None = None,
+        intervals: Sequence[tuple[int, int]] = (),
+        require: int = 0,
+        exclude: int = 0,
+        exclude_all: int = 0,
+        min_mapq: int = 0,
     ) -> Selection: ...
 
 def decode_tile(core: bytes, rest: bytes, selection: Selection | None = None) -> bytes:
@@ -201,7 +216,10 @@ class Index:
     """Contigs, chunks and tiles of a dataset."""
     def __new__(cls, contigs: Sequence[tuple[str, int]]) -> Index: ...
     def add_chunk(
-        self, start: int, end: int, digest: int,
+        self,
+        start: int,
+        end: int,
+        digest: int,
         tiles: Sequence[tuple[TileRow, int, int]],
     ) -> None:
         """Append a chunk of tiles (row, core length, rest length). Chunks come in dataset order."""
@@ -210,6 +228,7 @@ class Index:
     def from_bytes(data: bytes) -> Index: ...
     contigs: list[tuple[str, int]]
     chunks: list[ChunkRow]
+    def rows(self, chunk: int) -> list[TileRow]: ...
     def tiles(self, chunk: int) -> list[TilePlace]: ...
     def overlapping(self, tid: int, start: int, end: int) -> list[TilePlace]:
         """Return the tiles that can hold records of contig `tid` overlapping [start, end)."""
@@ -228,8 +247,75 @@ class ChunkRow:
 @final
 class TilePlace:
     """Where a tile lies: chunk number and byte ranges inside that object."""
+
     chunk: int
     tile: int
     reads: int
     core: tuple[int, int]  # (offset, length)
     rest: tuple[int, int]
+
+# ---- Arrow and text (arrow.rs) ------------------------------------------------------------------
+@final
+class Table:
+    """Which columns to make of record streams; see `bams3.reads.arrow.COLUMNS`."""
+    def __new__(cls, columns: Sequence[str], contigs: Sequence[str]) -> Table: ...
+    def batch(self, records: bytes) -> Batch: ...
+    def stream(self, batches: Iterator[Batch]) -> object:
+        """Return a PyCapsule with an Arrow C stream, which pulls the batches as it is read."""
+
+@final
+class Batch:
+    """An Arrow record batch: a row for each record."""
+
+    rows: int
+    def tsv(self) -> bytes: ...
+    def json(self) -> bytes: ...
+
+# ---- record streams -----------------------------------------------------------------------------
+def count_records(stream: bytes) -> int: ...
+def count_contigs(stream: bytes) -> dict[int, int]:
+    """Return the number of records by contig number."""
+
+def overlapping_records(records: bytes, tid: int, intervals: Sequence[tuple[int, int]]) -> bytes:
+    """Return the records of a contig that overlap any of the sorted, disjoint intervals."""
+
+# ---- depth (depth.rs) ---------------------------------------------------------------------------
+@final
+class Blocks:
+    """Aligned stretches and gaps of the filtered alignments of one contig in one tile."""
+
+    first: int | None  # position of the first alignment
+
+def blocks_of_core(core: bytes, tid: int, require: int, exclude: int, min_mapq: int) -> Blocks: ...
+def blocks_of_records(
+    records: bytes, tid: int, require: int, exclude: int, min_mapq: int
+) -> Blocks: ...
+
+@final
+class Depth:
+    """Depth of [start, end) of a contig, from blocks of tiles in dataset order."""
+    def __new__(cls, start: int, end: int) -> Depth: ...
+    known: int  # where the alignments added so far end
+    def add(self, blocks: Blocks) -> None: ...
+    def take(self, until: int) -> Run:
+        """Take the depths up to `until`; no alignment to come may begin before it."""
+
+@final
+class Run:
+    """Depths of the consecutive positions [start, end)."""
+
+    start: int
+    end: int
+    def text(self, contig: str, start: int, end: int, zeros: bool) -> bytes:
+        """Return lines of contig, 1-based position and depth."""
+    def sum(self, start: int, end: int) -> int: ...
+
+@final
+class Windows:
+    """Sums of depth over intervals of a contig, which may overlap."""
+    def __new__(cls, intervals: Sequence[tuple[int, int]]) -> Windows: ...
+    @staticmethod
+    def fixed(start: int, end: int, size: int) -> Windows: ...
+    def add(self, run: Run) -> None: ...
+    def text(self, contig: str) -> bytes:
+        """Return lines of contig, start, end and mean, in the order of the intervals."""

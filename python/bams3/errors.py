@@ -1,15 +1,15 @@
 """The error tree, grouped by what a caller would do about it.
 
-    Bams3Error                 kind "error"        exit 1
-    ├── InputError             kind "input"        exit 1   the input is malformed: mend it
-    ├── CorruptError           kind "corrupt"      exit 1   stored bytes fail their checks: restore them
-    ├── NotFoundError          kind "not-found"    exit 1   (FileNotFoundError) no such object or dataset
-    ├── ExistsError            kind "exists"       exit 1   (FileExistsError) something is there already
-    ├── StorageError           kind "storage"      exit 1   (OSError) the store failed after retries
-    │   └── PermissionDenied   kind "denied"       exit 14  (PermissionError) credentials do not allow it
-    ├── RegionError            kind "region"       exit 1   (ValueError) no such region or contig
-    ├── VersionError           kind "version"      exit 1   written by a newer format
-    └── UsageError             kind "usage"        exit 2   (ValueError) the call is wrong
+Bams3Error                 kind "error"        exit 1
+├── InputError             kind "input"        exit 1   the input is malformed: mend it
+├── CorruptError           kind "corrupt"      exit 1   stored bytes fail their checks
+├── NotFoundError          kind "not-found"    exit 1   (FileNotFoundError) nothing there
+├── ExistsError            kind "exists"       exit 1   (FileExistsError) already there
+├── StorageError           kind "storage"      exit 1   (OSError) the store failed
+│   └── PermissionDenied   kind "denied"       exit 14  (PermissionError) not allowed
+├── RegionError            kind "region"       exit 1   (ValueError) no such region or contig
+├── VersionError           kind "version"      exit 1   written by a newer format
+└── UsageError             kind "usage"        exit 2   (ValueError) the call is wrong
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class StorageError(Bams3Error, OSError):
 
 
 class PermissionDenied(StorageError, PermissionError):
-    """The credentials do not allow it."""
+    """The not allowed."""
 
     kind = "denied"
     exit_code = 14

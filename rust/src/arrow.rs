@@ -39,8 +39,10 @@ pub struct Table {
 impl Table {
     /// Name the columns; an unknown name is an error.
     pub fn new(names: &[String], contigs: Vec<String>) -> Result<Self> {
-        let columns: Vec<Column> = names.iter().map(|name| Column::parse(name)).collect::<Result<_>>()?;
-        let field = |(name, column): (&String, &Column)| Field::new(plain(name), column.data_type(), true);
+        let columns: Vec<Column> =
+            names.iter().map(|name| Column::parse(name)).collect::<Result<_>>()?;
+        let field =
+            |(name, column): (&String, &Column)| Field::new(plain(name), column.data_type(), true);
         let fields: Vec<Field> = names.iter().zip(&columns).map(field).collect();
         Ok(Self { columns, contigs, schema: Arc::new(Schema::new(fields)) })
     }

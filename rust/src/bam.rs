@@ -24,10 +24,7 @@ pub fn bam_header(data: &[u8]) -> Result<Option<(Header, usize)>> {
         return Ok(None);
     };
     // Some writers end the text with NULs.
-    let length = text
-        .iter()
-        .rposition(|&byte| byte != 0)
-        .map_or(0, |last| last + 1);
+    let length = text.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
     let header = Header::new(&text[..length], Some(dictionary))?;
     Ok(Some((header, data.len() - rest.len())))
 }
@@ -54,10 +51,7 @@ fn split_header(data: &[u8]) -> Result<Option<HeaderParts<'_>>> {
             return Ok(None);
         };
         let length = u64::from(u32::from_le_bytes(*length));
-        contigs.push(Contig {
-            name: contig_name(name)?,
-            length,
-        });
+        contigs.push(Contig { name: contig_name(name)?, length });
         rest = after;
     }
     Ok(Some((text, contigs, rest)))
@@ -83,11 +77,7 @@ pub fn bam_header_bytes(header: &Header) -> Result<Vec<u8>> {
         out.extend(contig.name.as_bytes());
         out.push(0);
         // Longer contigs are clipped, as in htslib: BAM has no room for them.
-        out.extend(
-            u32::try_from(contig.length)
-                .unwrap_or(u32::MAX)
-                .to_le_bytes(),
-        );
+        out.extend(u32::try_from(contig.length).unwrap_or(u32::MAX).to_le_bytes());
     }
     Ok(out)
 }
@@ -99,9 +89,7 @@ pub fn bam_complete(data: &[u8]) -> Result<usize> {
         if let Some(size) = rest.first_chunk::<4>() {
             let size = u32::from_le_bytes(*size);
             if (size as usize) < FIXED || size > i32::MAX as u32 {
-                return Err(Error::input(format!(
-                    "a BAM record claims to have {size} bytes"
-                )));
+                return Err(Error::input(format!("a BAM record claims to have {size} bytes")));
             }
         }
         match split_block(rest) {
@@ -114,10 +102,7 @@ pub fn bam_complete(data: &[u8]) -> Result<usize> {
 /// Check whole records field by field and bring them into canonical form. `first_record` is the
 /// number of the first one in its file, for messages.
 pub fn parse_bam(data: &[u8], header: &Header, first_record: u64) -> Result<Records> {
-    let mut records = Records {
-        data: Vec::with_capacity(data.len()),
-        ..Records::default()
-    };
+    let mut records = Records { data: Vec::with_capacity(data.len()), ..Records::default() };
     let contigs = header.contigs().len();
     let mut rest = data;
     while !rest.is_empty() {
@@ -158,9 +143,7 @@ fn push_canonical(block: &[u8], contigs: usize, out: &mut Vec<u8>) -> Result<u12
 fn terminate_name(record: &Record) -> Result<Vec<u8>> {
     let length = record.raw_name().len();
     let mut bytes = record.bytes().to_vec();
-    bytes[8] = bytes[8]
-        .checked_add(1)
-        .ok_or_else(|| Error::input("read name too long"))?;
+    bytes[8] = bytes[8].checked_add(1).ok_or_else(|| Error::input("read name too long"))?;
     bytes.insert(FIXED + length, 0);
     Ok(bytes)
 }

@@ -55,10 +55,7 @@ fn short_cigar_leaves_its_tag() {
     let line = b"r\t0\ta\t5\t9\t4S7N\t*\t0\t0\tACGT\tIIII\tXA:A:x\tCG:B:I,16,17,32\tXB:A:y\n";
     let records = parse_sam(line, &header(), 1).unwrap();
     let text = format_sam(&records.data, &header()).unwrap();
-    assert_eq!(
-        text,
-        b"r\t0\ta\t5\t9\t1M1I2M\t*\t0\t0\tACGT\tIIII\tXA:A:x\tXB:A:y\n"
-    );
+    assert_eq!(text, b"r\t0\ta\t5\t9\t1M1I2M\t*\t0\t0\tACGT\tIIII\tXA:A:x\tXB:A:y\n");
 }
 
 /// A small generator, so that no run differs from another.
@@ -66,10 +63,8 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, limit: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % limit
     }
 }

@@ -97,11 +97,7 @@ fn split_footer(body: &[u8]) -> Option<Block<'_>> {
     let [c0, c1, c2, c3, s0, s1, s2, s3] = *footer;
     let size = u32::from_le_bytes([s0, s1, s2, s3]) as usize;
     let crc = u32::from_le_bytes([c0, c1, c2, c3]);
-    (size <= LARGEST.min(RATIO * deflated.len())).then_some(Block {
-        deflated,
-        crc,
-        size,
-    })
+    (size <= LARGEST.min(RATIO * deflated.len())).then_some(Block { deflated, crc, size })
 }
 
 /// Find BSIZE among the subfields of the gzip header.
@@ -163,9 +159,7 @@ mod tests {
     use super::*;
 
     fn sample() -> Vec<u8> {
-        (0..300_000u32)
-            .map(|n| (n.wrapping_mul(2_654_435_761) >> (n % 25)) as u8)
-            .collect()
+        (0..300_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> (n % 25)) as u8).collect()
     }
 
     #[test]
@@ -191,14 +185,8 @@ mod tests {
         };
         let cut = bgzf_inflate(&packed[..first + second - 1]).unwrap_err();
         assert!(cut.to_string().contains(&format!("byte {first} ")), "{cut}");
-        assert_eq!(
-            bgzf_complete(&packed[..first + second - 1]).unwrap().0,
-            first
-        );
-        for at in (0..first + second)
-            .step_by(97)
-            .chain(first - 8..first + HEADER)
-        {
+        assert_eq!(bgzf_complete(&packed[..first + second - 1]).unwrap().0, first);
+        for at in (0..first + second).step_by(97).chain(first - 8..first + HEADER) {
             let mut bad = packed.clone();
             bad[at] ^= 0x11;
             // Time stamp, flags and system of gzip headers mean nothing.

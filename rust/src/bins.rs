@@ -143,7 +143,9 @@ impl Bins {
 
     fn contig(&self, tid: i32) -> Result<&Contig> {
         self.contigs.get(tid as usize).ok_or_else(|| {
-            Error::Input(format!("a record lies on contig number {tid}, which the header does not have"))
+            Error::Input(format!(
+                "a record lies on contig number {tid}, which the header does not have"
+            ))
         })
     }
 

@@ -24,9 +24,7 @@ impl<'a> Cigar<'a> {
 
     /// The packed operations in order.
     pub fn iter(self) -> impl Iterator<Item = u32> + 'a {
-        self.0
-            .chunks_exact(4)
-            .map(|op| u32::from_le_bytes([op[0], op[1], op[2], op[3]]))
+        self.0.chunks_exact(4).map(|op| u32::from_le_bytes([op[0], op[1], op[2], op[3]]))
     }
 
     pub fn query_length(self) -> i64 {
@@ -39,9 +37,7 @@ impl<'a> Cigar<'a> {
 
     fn consumed(self, by: u8) -> i64 {
         let takes = |op: u32| CONSUMES[(op & 15) as usize] & by != 0;
-        self.iter()
-            .map(|op| if takes(op) { i64::from(op >> 4) } else { 0 })
-            .sum()
+        self.iter().map(|op| if takes(op) { i64::from(op >> 4) } else { 0 }).sum()
     }
 
     pub fn check(self) -> Result<()> {

@@ -12,20 +12,38 @@ extern "C" {
     fn free(pointer: *mut c_void);
     fn rans_compress_bound_4x16(size: c_uint, order: c_int) -> c_uint;
     fn rans_compress_to_4x16(
-        input: *const u8, in_size: c_uint, out: *mut u8, out_size: *mut c_uint, order: c_int,
+        input: *const u8,
+        in_size: c_uint,
+        out: *mut u8,
+        out_size: *mut c_uint,
+        order: c_int,
     ) -> *mut u8;
     fn rans_uncompress_to_4x16(
-        input: *const u8, in_size: c_uint, out: *mut u8, out_size: *mut c_uint,
+        input: *const u8,
+        in_size: c_uint,
+        out: *mut u8,
+        out_size: *mut c_uint,
     ) -> *mut u8;
     fn arith_compress_bound(size: c_uint, order: c_int) -> c_uint;
     fn arith_compress_to(
-        input: *const u8, in_size: c_uint, out: *mut u8, out_size: *mut c_uint, order: c_int,
+        input: *const u8,
+        in_size: c_uint,
+        out: *mut u8,
+        out_size: *mut c_uint,
+        order: c_int,
     ) -> *mut u8;
     fn arith_uncompress_to(
-        input: *const u8, in_size: c_uint, out: *mut u8, out_size: *mut c_uint,
+        input: *const u8,
+        in_size: c_uint,
+        out: *mut u8,
+        out_size: *mut c_uint,
     ) -> *mut u8;
     fn tok3_encode_names(
-        block: *mut c_char, length: c_int, level: c_int, use_arith: c_int, out_len: *mut c_int,
+        block: *mut c_char,
+        length: c_int,
+        level: c_int,
+        use_arith: c_int,
+        out_len: *mut c_int,
         last_start: *mut c_int,
     ) -> *mut u8;
     fn tok3_decode_names(input: *const u8, size: u32, out_len: *mut u32) -> *mut u8;
@@ -49,11 +67,17 @@ const NAMES: u8 = 5;
 /// Flags of the order byte of rANS Nx16 and the arithmetic coder (CRAM codecs specification, 3).
 const ORDER_1: c_int = 1;
 const LANES_32: c_int = 4;
+/// The same bit means another program's coding (bzip2) in the arithmetic coder.
+const EXTERNAL: u8 = 4;
+const STRIPE: u8 = 8;
+const NO_SIZE: u8 = 16;
 const RLE: c_int = 64;
 const PACK: c_int = 128;
 
 /// Below this, the 32 states of the wide rANS cost more than they save in time.
 const WIDE_FROM: usize = 16 << 10;
+/// Below this, the tables of order 1 rarely pay for the time that it takes to make them.
+const ORDER_1_FROM: usize = 64 << 10;
 /// Above this, only the methods for long streams (qualities, bases) are tried.
 const LONG_FROM: usize = 256 << 10;
 
@@ -85,8 +109,10 @@ pub fn decompress(coded: &[u8], length: usize) -> Result<Vec<u8>> {
         RAW => payload.to_vec(),
         CONSTANT => vec![*payload.first().ok_or_else(|| corrupt("empty stream"))?; length],
         ZSTD => zstd_decompress(payload, length)?,
-        RANS => sized(payload, length, rans_uncompress_to_4x16)?,
-        ARITH => sized(payload, length, arith_uncompress_to)?,
+        RANS => sized(without(payload, STRIPE | NO_SIZE)?, length, rans_uncompress_to_4x16)?,
+        ARITH => {
+            sized(without(payload, EXTERNAL | STRIPE | NO_SIZE)?, length, arith_uncompress_to)?
+        }
         NAMES => names_decompress(payload, length)?,
         other => return Err(corrupt(&format!("unknown coding method {other}"))),
     };
@@ -151,7 +177,10 @@ impl Candidate {
 fn candidates(raw: &[u8], effort: Effort) -> Vec<Candidate> {
     let wide = if raw.len() >= WIDE_FROM { LANES_32 } else { 0 };
     let pack = if distinct(raw) <= 16 { PACK } else { 0 };
-    let mut list = vec![Candidate::Rans(ORDER_1 | wide | pack)];
+    let mut list = Vec::new();
+    if effort != Effort::Fast || raw.len() >= ORDER_1_FROM {
+        list.push(Candidate::Rans(ORDER_1 | wide | pack));
+    }
     if raw.len() < LONG_FROM {
         list.push(Candidate::Rans(wide | pack));
     }
@@ -205,6 +234,14 @@ fn bounded(method: u8, raw: &[u8], order: c_int, bound: Bound, encode: Encode) -
     (!done.is_null()).then_some(out)
 }
 
+/// Refuse flags that no writer sets.
+fn without(payload: &[u8], flags: u8) -> Result<&[u8]> {
+    match payload.first() {
+        Some(order) if order & flags == 0 => Ok(payload),
+        _ => Err(corrupt("an entropy-coded stream has unknown flags")),
+    }
+}
+
 fn sized(payload: &[u8], length: usize, decode: Decode) -> Result<Vec<u8>> {
     let bad = || corrupt("an entropy-coded stream does not decode");
     let mut out = vec![0u8; length];
@@ -233,7 +270,11 @@ fn tokenised(names: &[u8], level: c_int) -> Option<Vec<u8>> {
     // SAFETY: the encoder only reads `names`, all of whose lines are whole.
     let coded = unsafe {
         tok3_encode_names(
-            names.as_ptr().cast_mut().cast(), length, level, 0, &mut size,
+            names.as_ptr().cast_mut().cast(),
+            length,
+            level,
+            0,
+            &mut size,
             &mut last_start,
         )
     };
@@ -299,8 +340,9 @@ mod tests {
 
     #[test]
     fn names_come_back() {
-        let names: Vec<u8> =
-            (0..500).flat_map(|i| format!("A00:1:H:1:{}:{}\0", i * 7, i % 13).into_bytes()).collect();
+        let names: Vec<u8> = (0..500)
+            .flat_map(|i| format!("A00:1:H:1:{}:{}\0", i * 7, i % 13).into_bytes())
+            .collect();
         for effort in [Effort::Fast, Effort::Balanced, Effort::Small] {
             let coded = compress_names(&names, effort);
             assert!(coded.len() < names.len() / 3);
@@ -310,7 +352,7 @@ mod tests {
 
     #[test]
     fn damage_is_an_error_or_other_bytes_but_never_a_panic() {
-        let raw: Vec<u8> = (0..4_000u32).map(|i| (i * i >> 7) as u8 & 15).collect();
+        let raw: Vec<u8> = (0..4_000u32).map(|i| ((i * i) >> 7) as u8 & 15).collect();
         let coded = compress(&raw, Effort::Small);
         for at in 0..coded.len() {
             let mut bad = coded.clone();

@@ -81,7 +81,8 @@ impl Blocks {
     /// Those of the alignments of contig `tid` in a core section.
     pub fn of_core(core: &Core, tid: i32, filter: Filter) -> Self {
         let mut blocks = Self::default();
-        let wanted = |&at: &usize| core.tid[at] == tid && filter.keeps(core.flag[at], core.mapq[at]);
+        let wanted =
+            |&at: &usize| core.tid[at] == tid && filter.keeps(core.flag[at], core.mapq[at]);
         for at in (0..core.count()).filter(wanted) {
             blocks.push(core.pos[at], core.cigar(at).iter().copied());
         }
@@ -208,17 +209,12 @@ impl Run {
     pub fn text(&self, contig: &str, start: i64, end: i64, zeros: bool) -> Vec<u8> {
         let depths = self.slice(start, end);
         let mut out = Vec::with_capacity(depths.len() * (contig.len() + 16));
-        let mut position = Decimal::new(start.max(self.start) as u64 + 1);
+        let mut line = Line::new(contig, start.max(self.start) as u64 + 1);
         for &depth in depths {
             if zeros || depth > 0 {
-                out.extend_from_slice(contig.as_bytes());
-                out.push(b'\t');
-                out.extend_from_slice(position.digits());
-                out.push(b'\t');
-                push_number(&mut out, counted(depth));
-                out.push(b'\n');
+                out.extend_from_slice(line.with(counted(depth)));
             }
-            position.increment();
+            line.advance();
         }
         out
     }
@@ -229,43 +225,44 @@ impl Run {
     }
 }
 
-/// A number that is counted up as text.
-struct Decimal {
-    text: [u8; 20],
-    first: usize,
+/// A line `contig, position, depth` whose position is counted up in place: most lines differ from the one
+/// before in one or two bytes.
+struct Line {
+    text: Vec<u8>,
+    /// Where the digits of the position begin and end.
+    digits: std::ops::Range<usize>,
 }
 
-impl Decimal {
-    fn new(mut value: u64) -> Self {
-        let mut decimal = Self { text: [b'0'; 20], first: 20 };
-        while value > 0 || decimal.first == 20 {
-            decimal.first -= 1;
-            decimal.text[decimal.first] = b'0' + (value % 10) as u8;
-            value /= 10;
+impl Line {
+    fn new(contig: &str, position: u64) -> Self {
+        let head = format!("{contig}\t");
+        let text = format!("{head}{position}\t");
+        Self { digits: head.len()..text.len() - 1, text: text.into_bytes() }
+    }
+
+    fn with(&mut self, depth: u32) -> &[u8] {
+        self.text.truncate(self.digits.end + 1);
+        match depth {
+            0..=9 => self.text.extend_from_slice(&[b'0' + depth as u8, b'\n']),
+            10..=99 => {
+                let (tens, ones) = (depth as u8 / 10, depth as u8 % 10);
+                self.text.extend_from_slice(&[b'0' + tens, b'0' + ones, b'\n']);
+            }
+            _ => self.text.extend_from_slice(format!("{depth}\n").as_bytes()),
         }
-        decimal
+        &self.text
     }
 
-    fn digits(&self) -> &[u8] {
-        &self.text[self.first..]
-    }
-
-    fn increment(&mut self) {
-        let mut at = 19;
-        while at > 0 && self.text[at] == b'9' {
+    fn advance(&mut self) {
+        for at in self.digits.clone().rev() {
+            if self.text[at] != b'9' {
+                self.text[at] += 1;
+                return;
+            }
             self.text[at] = b'0';
-            at -= 1;
         }
-        self.text[at] += 1;
-        self.first = self.first.min(at);
-    }
-}
-
-fn push_number(out: &mut Vec<u8>, value: u32) {
-    match value {
-        0..=9 => out.push(b'0' + value as u8),
-        10..=99 => out.extend_from_slice(&[b'0' + (value / 10) as u8, b'0' + (value % 10) as u8]),
-        _ => out.extend_from_slice(Decimal::new(value.into()).digits()),
+        self.text.insert(self.digits.start, b'1');
+        self.digits.end += 1;
     }
 }
 

@@ -116,17 +116,11 @@ impl Header {
             let name = contig.name.as_bytes();
             // A tab or line feed in a name would forge fields of SAM output.
             if name.is_empty() || name.iter().any(u8::is_ascii_control) {
-                return Err(Error::input(format!(
-                    "contig name {} is not allowed",
-                    quote(name)
-                )));
+                return Err(Error::input(format!("contig name {} is not allowed", quote(name))));
             }
             let number = i32::try_from(number).map_err(|_| Error::input("too many contigs"))?;
             if self.numbers.insert(name.to_vec(), number).is_some() {
-                return Err(Error::input(format!(
-                    "contig {} is listed twice",
-                    quote(name)
-                )));
+                return Err(Error::input(format!("contig {} is listed twice", quote(name))));
             }
         }
         Ok(())
@@ -169,10 +163,7 @@ fn check_line(line: &[u8]) -> Result<()> {
     let typed =
         line.len() >= 3 && line[0] == b'@' && line[1..3].iter().all(u8::is_ascii_alphabetic);
     if !typed || !matches!(line.get(3), None | Some(b'\t')) {
-        return Err(Error::input(format!(
-            "{} does not begin with @ and two letters",
-            quote(line)
-        )));
+        return Err(Error::input(format!("{} does not begin with @ and two letters", quote(line))));
     }
     if line.contains(&0) {
         return Err(Error::input(format!("NUL in {}", quote(line))));
@@ -196,9 +187,7 @@ fn read_contig(line: &[u8], need_length: bool) -> Result<Contig> {
     if tags(line, b"LN").any(|other| other != text) {
         return Err(Error::input(format!("several lengths in {}", quote(line))));
     }
-    let length = std::str::from_utf8(text)
-        .ok()
-        .and_then(|text| text.parse::<u64>().ok());
+    let length = std::str::from_utf8(text).ok().and_then(|text| text.parse::<u64>().ok());
     let length =
         length.filter(|&length| i64::try_from(length).is_ok() && (length > 0 || !need_length));
     let length = length
@@ -208,8 +197,7 @@ fn read_contig(line: &[u8], need_length: bool) -> Result<Contig> {
 
 fn utf8(text: &[u8]) -> Result<String> {
     let text = std::str::from_utf8(text);
-    text.map(str::to_owned)
-        .map_err(|_| Error::input("header text is not UTF-8"))
+    text.map(str::to_owned).map_err(|_| Error::input("header text is not UTF-8"))
 }
 
 #[cfg(test)]
@@ -247,10 +235,7 @@ mod tests {
 
     #[test]
     fn dictionary_must_agree() {
-        let contig = |name: &str| Contig {
-            name: name.into(),
-            length: 5,
-        };
+        let contig = |name: &str| Contig { name: name.into(), length: 5 };
         assert!(Header::new(b"@SQ\tSN:a\tLN:5\n", Some(vec![contig("b")])).is_err());
         assert!(Header::new(b"@SQ\tSN:a\tLN:5\n", Some(vec![contig("a")])).is_ok());
         let bare = Header::new(b"", Some(vec![contig("b")])).unwrap();

@@ -59,8 +59,11 @@ impl Index {
         let mut rest = tiles.iter().map(|tile| tile.core_length).sum();
         let place = |(tile, entry): (usize, &Entry)| {
             let place = Place {
-                chunk, tile, reads: entry.extent.reads,
-                core: (core, entry.core_length), rest: (rest, entry.rest_length),
+                chunk,
+                tile,
+                reads: entry.extent.reads,
+                core: (core, entry.core_length),
+                rest: (rest, entry.rest_length),
             };
             core += entry.core_length;
             rest += entry.rest_length;
@@ -80,7 +83,8 @@ impl Index {
         let mut found = Vec::new();
         for (number, chunk) in self.chunks.iter().enumerate() {
             let tiles = &self.tiles[chunk.tiles.clone()];
-            let wanted: Vec<bool> = tiles.iter().map(|tile| overlaps(&tile.extent, tid, start, end)).collect();
+            let wanted: Vec<bool> =
+                tiles.iter().map(|tile| overlaps(&tile.extent, tid, start, end)).collect();
             if wanted.contains(&true) {
                 found.extend(self.places(number).into_iter().filter(|place| wanted[place.tile]));
             }
@@ -106,7 +110,10 @@ impl Index {
             let mut before = 0i64;
             for tile in &self.tiles {
                 let value = column.get(tile);
-                put_varint(&mut out, zigzag(value.wrapping_sub(std::mem::replace(&mut before, value))));
+                put_varint(
+                    &mut out,
+                    zigzag(value.wrapping_sub(std::mem::replace(&mut before, value))),
+                );
             }
         }
         out
@@ -116,15 +123,19 @@ impl Index {
         let input = &mut data;
         let mut index = Self { contigs: read_contigs(input)?, ..Self::default() };
         let mut tiles = 0usize;
-        for _ in 0..limited(input, input.len())? {
+        for _ in 0..count(input)? {
             let (start, span) = (get_varint(input)?, get_varint(input)?);
-            // Each tile takes a byte a column.
-            let count = limited(input, input.len())?;
+            let of_chunk = count(input)?;
             let (digest, rest) = input.split_first_chunk::<8>().ok_or_else(damaged)?;
             *input = rest;
             let end = start.checked_add(span).ok_or_else(damaged)?;
-            index.chunks.push(Chunk { start, end, digest: u64::from_le_bytes(*digest), tiles: tiles..tiles + count });
-            tiles += count;
+            index.chunks.push(Chunk {
+                start,
+                end,
+                digest: u64::from_le_bytes(*digest),
+                tiles: tiles..tiles + of_chunk,
+            });
+            tiles += of_chunk;
         }
         if tiles.saturating_mul(COLUMNS.len()) > input.len() {
             return Err(damaged());
@@ -140,8 +151,10 @@ impl Index {
         let contigs = -1..self.contigs.len() as i32;
         self.tiles.iter().all(|tile| {
             let extent = &tile.extent;
-            contigs.contains(&extent.first_tid) && contigs.contains(&extent.last_tid)
-                && tile.core_length < LIMIT && tile.rest_length < LIMIT
+            contigs.contains(&extent.first_tid)
+                && contigs.contains(&extent.last_tid)
+                && tile.core_length < LIMIT
+                && tile.rest_length < LIMIT
         })
     }
 }
@@ -163,14 +176,16 @@ fn overlaps(extent: &Extent, tid: i32, start: i64, end: i64) -> bool {
     tid < 0 && last == wanted || begins && reaches
 }
 
-fn limited(input: &mut &[u8], limit: usize) -> Result<usize> {
-    usize::try_from(get_varint(input)?).ok().filter(|&count| count <= limit).ok_or_else(damaged)
+/// Read a count of things that each take at least a byte of what follows.
+fn count(input: &mut &[u8]) -> Result<usize> {
+    let value = get_varint(input)?;
+    usize::try_from(value).ok().filter(|&count| count <= input.len()).ok_or_else(damaged)
 }
 
 fn read_contigs(input: &mut &[u8]) -> Result<Vec<(String, u64)>> {
     let mut contigs = Vec::new();
-    for _ in 0..limited(input, input.len())? {
-        let length = limited(input, input.len())?;
+    for _ in 0..count(input)? {
+        let length = count(input)?;
         let (name, rest) = input.split_at(length);
         *input = rest;
         let name = std::str::from_utf8(name).map_err(|_| damaged())?;
@@ -192,7 +207,12 @@ enum Column {
 }
 
 const COLUMNS: [Column; 7] = [
-    Column::Reads, Column::FirstTid, Column::FirstPos, Column::Contigs, Column::Reach, Column::CoreLength,
+    Column::Reads,
+    Column::FirstTid,
+    Column::FirstPos,
+    Column::Contigs,
+    Column::Reach,
+    Column::CoreLength,
     Column::RestLength,
 ];
 
@@ -216,7 +236,9 @@ impl Column {
             Self::Reads => extent.reads = value.try_into().ok()?,
             Self::FirstTid => extent.first_tid = value.try_into().ok()?,
             Self::FirstPos => extent.first_pos = value.try_into().ok()?,
-            Self::Contigs => extent.last_tid = value.checked_add(extent.first_tid.into())?.try_into().ok()?,
+            Self::Contigs => {
+                extent.last_tid = value.checked_add(extent.first_tid.into())?.try_into().ok()?
+            }
             Self::Reach => extent.reach = value.checked_add(extent.first_pos.into())?,
             Self::CoreLength => tile.core_length = value.try_into().ok()?,
             Self::RestLength => tile.rest_length = value.try_into().ok()?,
@@ -226,7 +248,8 @@ impl Column {
 }
 
 fn read_tiles(input: &mut &[u8], count: usize) -> Result<Vec<Entry>> {
-    let mut tiles = vec![Entry { extent: Extent::default(), core_length: 0, rest_length: 0 }; count];
+    let mut tiles =
+        vec![Entry { extent: Extent::default(), core_length: 0, rest_length: 0 }; count];
     for column in COLUMNS {
         let mut value = 0i64;
         for tile in &mut tiles {

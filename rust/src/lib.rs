@@ -31,3 +31,5 @@ pub mod stats;
 pub mod stream;
 pub mod tags;
 pub mod tile;
+#[cfg(test)]
+mod tile_tests;

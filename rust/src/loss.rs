@@ -24,13 +24,17 @@ impl Qualities {
             "bin8" => Ok(Self::Bin8),
             "bin4" => Ok(Self::Bin4),
             "crumble" => Ok(Self::Crumble),
-            other => Err(Error::input(format!("no way to make qualities coarser is called {other:?}"))),
+            other => {
+                Err(Error::input(format!("no way to make qualities coarser is called {other:?}")))
+            }
         }
     }
 
     /// The qualities of all rows, one after the other.
     fn apply(self, core: &Core, rows: &[Row]) -> Vec<u8> {
-        let each = |bin: fn(u8) -> u8| rows.iter().flat_map(|row| row.qualities).map(|&q| bin(q)).collect();
+        let each = |bin: fn(u8) -> u8| {
+            rows.iter().flat_map(|row| row.qualities).map(|&q| bin(q)).collect()
+        };
         match self {
             Self::Bin8 => each(bin8),
             Self::Bin4 => each(bin4),
@@ -91,7 +95,13 @@ pub fn apply(records: &[u8], loss: &Loss) -> Result<Option<Vec<u8>>> {
     Ok(Some(out))
 }
 
-fn append(record: &Record, name: &[u8], qualities: &[u8], without: &[[u8; 2]], out: &mut Vec<u8>) -> Result<()> {
+fn append(
+    record: &Record,
+    name: &[u8],
+    qualities: &[u8],
+    without: &[[u8; 2]],
+    out: &mut Vec<u8>,
+) -> Result<()> {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&record.bytes()[..FIXED]);

@@ -119,7 +119,8 @@ mod tests {
             .flat_map(|number| fragments[number].iter().map(move |&pos| (pos, number as u8)))
             .collect();
         expected.sort();
-        let expected: Vec<u8> = expected.iter().flat_map(|&(pos, mark)| record(pos, mark)).collect();
+        let expected: Vec<u8> =
+            expected.iter().flat_map(|&(pos, mark)| record(pos, mark)).collect();
         assert!(out == expected);
     }
 }

@@ -80,7 +80,8 @@ impl History {
     fn push(&mut self, symbol: u32) {
         let step = if self.position == 0 { 0 } else { symbol.abs_diff(self.last[0]) };
         self.delta += step;
-        self.mean = if self.position == 0 { symbol << 4 } else { self.mean - (self.mean >> 4) + symbol };
+        self.mean =
+            if self.position == 0 { symbol << 4 } else { self.mean - (self.mean >> 4) + symbol };
         self.last.copy_within(0..7, 1);
         self.last[0] = symbol;
         self.position += 1;
@@ -90,7 +91,11 @@ impl History {
     fn contexts(&self, few: bool) -> [u32; MODELS] {
         let [a, b, c, d, e, f, g, h] = self.last;
         let delta = (self.delta >> 1).min(31 + (self.delta >> 5)).min(63);
-        let longest = if few { hash(&[6, a, b, c, d, e, f, g, h]) } else { hash(&[6, a, b, c.max(d), e.max(f) >> 2]) };
+        let longest = if few {
+            hash(&[6, a, b, c, d, e, f, g, h])
+        } else {
+            hash(&[6, a, b, c.max(d), e.max(f) >> 2])
+        };
         [
             hash(&[1, a, b]),
             hash(&[2, a, b, c]),
@@ -104,7 +109,9 @@ impl History {
 }
 
 fn hash(parts: &[u32]) -> u32 {
-    let mixed = parts.iter().fold(0u32, |sum, &part| (sum ^ part).wrapping_mul(0x9E37_79B1).rotate_left(13));
+    let mixed = parts
+        .iter()
+        .fold(0u32, |sum, &part| (sum ^ part).wrapping_mul(0x9E37_79B1).rotate_left(13));
     mixed.wrapping_mul(0x85EB_CA6B) >> (32 - SLOT_BITS)
 }
 
@@ -127,7 +134,7 @@ impl Model {
         Self {
             history: History::default(),
             stride,
-            tables: vec![1 << 31; MODELS * stride << SLOT_BITS],
+            tables: vec![1 << 31; (MODELS * stride) << SLOT_BITS],
             weights: vec![[(1 << 16) / 3; INPUTS]; 256 * stride],
             logistic: logistic(),
             few: tree.symbols.len() <= 8,
@@ -142,7 +149,8 @@ impl Model {
     fn symbol<C: Coder>(&mut self, tree: &Tree, mut code: u64, coder: &mut C) -> usize {
         let contexts = self.history.contexts(self.few);
         let table = self.stride << SLOT_BITS;
-        let bases: [usize; MODELS] = std::array::from_fn(|m| m * table + contexts[m] as usize * self.stride);
+        let bases: [usize; MODELS] =
+            std::array::from_fn(|m| m * table + contexts[m] as usize * self.stride);
         let set = (self.history.last[0] as usize & 255) * self.stride;
         let mut node = 0usize;
         loop {
@@ -158,13 +166,21 @@ impl Model {
         }
     }
 
-    fn bit<C: Coder>(&mut self, bases: &[usize; MODELS], set: usize, node: usize, bit: u32, coder: &mut C) -> u32 {
+    fn bit<C: Coder>(
+        &mut self,
+        bases: &[usize; MODELS],
+        set: usize,
+        node: usize,
+        bit: u32,
+        coder: &mut C,
+    ) -> u32 {
         let mut inputs = [256i32; INPUTS];
         for m in 0..MODELS {
             inputs[m] = self.logistic.stretch(self.tables[bases[m] + node] >> 20);
         }
         let weights = &mut self.weights[set];
-        let dot: i64 = inputs.iter().zip(weights.iter()).map(|(&i, &w)| i64::from(i) * i64::from(w)).sum();
+        let dot: i64 =
+            inputs.iter().zip(weights.iter()).map(|(&i, &w)| i64::from(i) * i64::from(w)).sum();
         let probability = self.logistic.squash((dot >> 16) as i32);
         let bit = coder.code(bit, probability);
         let error = ((bit << 16) as i32 - probability as i32) * LEARNING_RATE;
@@ -183,7 +199,8 @@ fn update(prediction: &mut u32, bit: u32) {
     let count = *prediction & COUNT_MASK;
     let probability = (*prediction >> 10) as i32;
     let target = ((bit << 22) as i32) - (bit as i32);
-    let step = ((i64::from(target - probability)) * i64::from(RECIPROCALS[count as usize]) >> 16) as i32;
+    let step =
+        ((i64::from(target - probability) * i64::from(RECIPROCALS[count as usize])) >> 16) as i32;
     *prediction = ((probability + step) as u32) << 10 | (count + u32::from(count < COUNT_LIMIT));
 }
 
@@ -242,7 +259,8 @@ mod tests {
     #[ignore = "prints figures"]
     fn measure() {
         let text = std::fs::read(std::env::var("QUALITIES").unwrap()).unwrap();
-        let lines: Vec<&[u8]> = text.split(|&b| b == b'\n').filter(|line| !line.is_empty()).collect();
+        let lines: Vec<&[u8]> =
+            text.split(|&b| b == b'\n').filter(|line| !line.is_empty()).collect();
         let (mut size, mut total) = (0, 0);
         let start = std::time::Instant::now();
         for block in lines.chunks(50_000) {
@@ -252,6 +270,10 @@ mod tests {
             total += qualities.len();
         }
         let seconds = start.elapsed().as_secs_f64();
-        println!("{:.4} bits a quality, {:.1} MB/s", size as f64 * 8.0 / total as f64, total as f64 / 1e6 / seconds);
+        println!(
+            "{:.4} bits a quality, {:.1} MB/s",
+            size as f64 * 8.0 / total as f64,
+            total as f64 / 1e6 / seconds
+        );
     }
 }

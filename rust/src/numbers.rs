@@ -122,10 +122,7 @@ pub fn push_array_float(out: &mut Vec<u8>, value: f64) {
         out.push(b'-');
     }
     let bounds = [0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5];
-    let place = bounds
-        .iter()
-        .position(|&bound| size < bound)
-        .unwrap_or(bounds.len());
+    let place = bounds.iter().position(|&bound| size < bound).unwrap_or(bounds.len());
     let decimals = 9 - place;
     let scaled = (size * 10f64.powi(decimals as i32)).round_ties_even();
     push_fixed(out, scaled as u64, decimals);
@@ -147,10 +144,7 @@ fn push_fixed(out: &mut Vec<u8>, digits: u64, decimals: usize) {
     if digits % scale != 0 {
         let start = out.len();
         let _ = write!(out, ".{:0decimals$}", digits % scale);
-        let kept = out[start..]
-            .iter()
-            .rposition(|&byte| byte != b'0')
-            .unwrap_or(0);
+        let kept = out[start..].iter().rposition(|&byte| byte != b'0').unwrap_or(0);
         out.truncate(start + kept + 1);
     }
 }

@@ -34,10 +34,7 @@ impl<'a> Record<'a> {
     /// Check that the fixed fields, and the parts that they give lengths of, are there.
     pub fn new(data: &'a [u8]) -> Result<Self> {
         if data.len() < FIXED {
-            return Err(Error::input(format!(
-                "a record of {} bytes is too short",
-                data.len()
-            )));
+            return Err(Error::input(format!("a record of {} bytes is too short", data.len())));
         }
         let bases = u32::from_le_bytes([data[16], data[17], data[18], data[19]]) as usize;
         let cigar = FIXED + usize::from(data[8]);
@@ -45,17 +42,9 @@ impl<'a> Record<'a> {
         let qualities = sequence + bases.div_ceil(2);
         let tags = qualities + bases;
         if bases > i32::MAX as usize || tags > data.len() {
-            return Err(Error::input(
-                "lengths of name, CIGAR or sequence exceed the record",
-            ));
+            return Err(Error::input("lengths of name, CIGAR or sequence exceed the record"));
         }
-        Ok(Record {
-            data,
-            cigar,
-            sequence,
-            qualities,
-            tags,
-        })
+        Ok(Record { data, cigar, sequence, qualities, tags })
     }
 
     /// The record, without `block_size`.
@@ -118,8 +107,7 @@ impl<'a> Record<'a> {
 
     /// The CIGAR, taken from the `CG` tag where it is kept there.
     pub fn cigar(&self) -> Cigar<'a> {
-        self.long_cigar()
-            .map_or(self.raw_cigar(), |(_, cigar)| cigar)
+        self.long_cigar().map_or(self.raw_cigar(), |(_, cigar)| cigar)
     }
 
     /// The `CG` tag and the CIGAR in it, under the conditions on which htslib restores it.
@@ -128,10 +116,7 @@ impl<'a> Record<'a> {
         if self.raw_cigar().iter().next() != Some(placeholder) || self.tid() < 0 || self.pos() < 0 {
             return None;
         }
-        let tag = self
-            .tags()
-            .map_while(Result::ok)
-            .find(|tag| tag.name == *b"CG")?;
+        let tag = self.tags().map_while(Result::ok).find(|tag| tag.name == *b"CG")?;
         let (kind, elements) = tag.array()?;
         let cigar = Cigar(elements);
         let fits = cigar.len() >= self.raw_cigar().len() && cigar.len() < 1 << 29;
@@ -183,19 +168,14 @@ impl<'a> Record<'a> {
 pub fn bin_of(start: i64, end: i64) -> u16 {
     let last = end - 1;
     let levels = [(14, 4681), (17, 585), (20, 73), (23, 9), (26, 1)];
-    let level = levels
-        .into_iter()
-        .find(|(shift, _)| start >> shift == last >> shift);
+    let level = levels.into_iter().find(|(shift, _)| start >> shift == last >> shift);
     // Truncated beyond 2^29, as htslib does.
     level.map_or(0, |(shift, first)| (first + (start >> shift)) as u16)
 }
 
 /// Iterate over the records of a stream. Ends after the first error.
 pub fn iterate(stream: &[u8]) -> Stream<'_> {
-    Stream {
-        rest: stream,
-        number: 0,
-    }
+    Stream { rest: stream, number: 0 }
 }
 
 #[derive(Debug, Clone)]
@@ -256,10 +236,7 @@ pub fn check(record: &Record, contigs: usize) -> Result<()> {
 fn check_name(name: &[u8]) -> Result<()> {
     match name.split_last() {
         Some((0, name)) if !name.contains(&0) => Ok(()),
-        _ => Err(Error::input(format!(
-            "read name {} does not end with its NUL",
-            quote(name)
-        ))),
+        _ => Err(Error::input(format!("read name {} does not end with its NUL", quote(name)))),
     }
 }
 
@@ -267,7 +244,5 @@ fn check_contig(field: &str, tid: i32, contigs: usize) -> Result<()> {
     if tid == -1 || usize::try_from(tid).is_ok_and(|tid| tid < contigs) {
         return Ok(());
     }
-    Err(Error::input(format!(
-        "{field} is {tid}, in a header of {contigs} contigs"
-    )))
+    Err(Error::input(format!("{field} is {tid}, in a header of {contigs} contigs")))
 }

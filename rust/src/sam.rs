@@ -29,20 +29,12 @@ pub type Checked<T> = std::result::Result<T, Box<Fault>>;
 pub fn fault<T>(field: &'static str, text: &[u8], problem: impl Into<String>) -> Checked<T> {
     // Only so much of the text as a message shows.
     let text = text[..text.len().min(64)].to_vec();
-    Err(Box::new(Fault {
-        field,
-        text,
-        problem: problem.into(),
-    }))
+    Err(Box::new(Fault { field, text, problem: problem.into() }))
 }
 
 impl Fault {
     fn at_line(&self, line: u64) -> Error {
-        let Fault {
-            field,
-            text,
-            problem,
-        } = self;
+        let Fault { field, text, problem } = self;
         Error::input(format!("line {line}: {field} {} {problem}", quote(text)))
     }
 }
@@ -86,16 +78,8 @@ struct Fixed {
 impl<'a> Parser<'a> {
     fn new(header: &'a Header, size: usize) -> Self {
         let data = Vec::with_capacity(size);
-        let records = Records {
-            data,
-            ..Records::default()
-        };
-        Parser {
-            header,
-            records,
-            last_name: Vec::new(),
-            last_tid: 0,
-        }
+        let records = Records { data, ..Records::default() };
+        Parser { header, records, last_name: Vec::new(), last_tid: 0 }
     }
 
     fn line(&mut self, line: &[u8]) -> Checked<()> {
@@ -110,19 +94,14 @@ impl<'a> Parser<'a> {
         self.sequence(&mut fields, &mut fixed, cigar)?;
         push_tags(fields.rest, &mut self.records.data)?;
         fixed.write(&mut self.records.data[start + 4..], name);
-        self.seal(start, cigar, &fixed)
-            .or_else(|error| fault("record", line, error.to_string()))
+        self.seal(start, cigar, &fixed).or_else(|error| fault("record", line, error.to_string()))
     }
 
     /// Append room for the fixed fields and the name; return the length of the name with its NUL.
     fn name(&mut self, fields: &mut Fields) -> Checked<u8> {
         let name = fields.next("QNAME")?;
         if name.len() > LONGEST_NAME {
-            return fault(
-                "QNAME",
-                name,
-                format!("is longer than {LONGEST_NAME} characters"),
-            );
+            return fault("QNAME", name, format!("is longer than {LONGEST_NAME} characters"));
         }
         if memchr(0, name).is_some() {
             return fault("QNAME", name, "holds a NUL");
@@ -197,11 +176,7 @@ impl<'a> Parser<'a> {
             let covered = Cigar(&out[cigar..]).query_length();
             if fixed.operations > 0 && covered != bases.len() as i64 {
                 let length = bases.len();
-                return fault(
-                    "SEQ",
-                    bases,
-                    format!("has {length} bases, CIGAR covers {covered}"),
-                );
+                return fault("SEQ", bases, format!("has {length} bases, CIGAR covers {covered}"));
             }
             fixed.bases = bases.len();
             if let Err(at) = push_packed(bases, out) {
@@ -313,16 +288,10 @@ fn push_qualities(text: &[u8], bases: usize, out: &mut Vec<u8>) -> Checked<()> {
     }
     if text.len() != bases {
         let length = text.len();
-        return fault(
-            "QUAL",
-            text,
-            format!("has {length} values, SEQ has {bases} bases"),
-        );
+        return fault("QUAL", text, format!("has {length} values, SEQ has {bases} bases"));
     }
     out.extend(text.iter().map(|byte| byte.wrapping_sub(b'!')));
-    let union = out[start..]
-        .iter()
-        .fold(0, |union, quality| union | quality);
+    let union = out[start..].iter().fold(0, |union, quality| union | quality);
     if union & 0x80 != 0 {
         return fault("QUAL", text, "holds a character that is no quality");
     }

@@ -50,9 +50,7 @@ fn contig(tid: i32, header: &Header) -> Result<&[u8]> {
     };
     let contig = header.contigs().get(number);
     let contig = contig.ok_or_else(|| {
-        Error::input(format!(
-            "a record is on contig {tid}, which the header lacks"
-        ))
+        Error::input(format!("a record is on contig {tid}, which the header lacks"))
     })?;
     Ok(contig.name.as_bytes())
 }
@@ -104,11 +102,8 @@ pub fn push_tags(record: &Record, out: &mut Vec<u8>) -> Result<()> {
 }
 
 fn push_tag(tag: &Tag, out: &mut Vec<u8>) {
-    let kind = if matches!(tag.kind, b'c' | b'C' | b's' | b'S' | b'i' | b'I') {
-        b'i'
-    } else {
-        tag.kind
-    };
+    let kind =
+        if matches!(tag.kind, b'c' | b'C' | b's' | b'S' | b'i' | b'I') { b'i' } else { tag.kind };
     out.extend_from_slice(&[b'\t', tag.name[0], tag.name[1], b':', kind, b':']);
     push_value(tag, out);
 }

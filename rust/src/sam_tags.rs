@@ -113,9 +113,7 @@ fn push_array(value: &[u8], out: &mut Vec<u8>) -> Parsed<()> {
 }
 
 fn split(elements: Option<&[u8]>) -> impl Iterator<Item = &[u8]> {
-    elements
-        .into_iter()
-        .flat_map(|elements| elements.split(|&byte| byte == b','))
+    elements.into_iter().flat_map(|elements| elements.split(|&byte| byte == b','))
 }
 
 /// Append a whole array; false if a value is outside of its type.
@@ -172,9 +170,6 @@ fn wider_type(elements: Option<&[u8]>) -> Parsed<u8> {
         (b'I', 0, u32::MAX.into()),
     ];
     let kinds = if least < 0 { &kinds[..3] } else { &kinds[3..] };
-    let kind = kinds
-        .iter()
-        .find(|&&(_, low, high)| low <= least && most <= high);
-    kind.map(|&(kind, ..)| kind)
-        .ok_or("is outside the allowed range")
+    let kind = kinds.iter().find(|&&(_, low, high)| low <= least && most <= high);
+    kind.map(|&(kind, ..)| kind).ok_or("is outside the allowed range")
 }

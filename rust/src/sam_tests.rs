@@ -12,9 +12,7 @@ fn parse(text: &str) -> Result<Records> {
 
 fn tags(tags: &str) -> Result<Vec<u8>> {
     let records = parse(&format!("r\t4\t*\t0\t0\t*\t*\t0\t0\t*\t*\t{tags}"))?;
-    let tags = iterate(&records.data)
-        .next()
-        .map(|record| record.unwrap().tag_bytes().to_vec());
+    let tags = iterate(&records.data).next().map(|record| record.unwrap().tag_bytes().to_vec());
     Ok(tags.unwrap_or_default())
 }
 
@@ -24,10 +22,7 @@ fn lines_come_back() {
                  \t4\t*\t0\t0\t*\t*\t0\t0\t*\t*\tXZ:Z:\n";
     let records = parse(lines).unwrap();
     assert_eq!(records.count, 2);
-    assert_eq!(
-        format_sam(&records.data, &header()).unwrap(),
-        lines.as_bytes()
-    );
+    assert_eq!(format_sam(&records.data, &header()).unwrap(), lines.as_bytes());
     assert_eq!(parse(&lines.replace('\n', "\r\n")).unwrap(), records);
     assert_eq!(parse(lines.trim_end()).unwrap(), records);
 }
@@ -46,15 +41,9 @@ fn long_cigars() {
     let line = format!("r\t0\ta\t5\t9\t{cigar}\t*\t0\t0\t{bases}\t*\tXA:A:x\n");
     let records = parse(&line).unwrap();
     let record = iterate(&records.data).next().unwrap().unwrap();
-    assert_eq!(
-        (record.raw_cigar().len(), record.cigar().len()),
-        (2, 80_000)
-    );
+    assert_eq!((record.raw_cigar().len(), record.cigar().len()), (2, 80_000));
     assert_eq!(record.end(), 40_004);
-    assert_eq!(
-        format_sam(&records.data, &header()).unwrap(),
-        line.as_bytes()
-    );
+    assert_eq!(format_sam(&records.data, &header()).unwrap(), line.as_bytes());
 }
 
 #[test]
@@ -149,14 +138,9 @@ fn errors_name_line_field_and_text() {
         let mut fields = good;
         fields[at] = text;
         let first = good.join("\t");
-        let error = parse(&format!("{first}\n{}\n", fields.join("\t")))
-            .unwrap_err()
-            .to_string();
+        let error = parse(&format!("{first}\n{}\n", fields.join("\t"))).unwrap_err().to_string();
         let expected = format!("line 8: {field} \"{text}\"");
-        assert!(
-            error.starts_with(&expected),
-            "{error} instead of {expected}"
-        );
+        assert!(error.starts_with(&expected), "{error} instead of {expected}");
     }
     assert!(parse("r\t0\n").unwrap_err().to_string().contains("RNAME"));
     assert!(parse("\n").unwrap_err().to_string().contains("FLAG"));
@@ -169,9 +153,8 @@ fn damaged_text_never_panics() {
             .repeat(2);
     let mut state = 1u64;
     let mut random = |limit: usize| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % limit
     };
     for _ in 0..100_000 {

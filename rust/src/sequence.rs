@@ -59,10 +59,7 @@ pub fn push_packed(bases: &[u8], out: &mut Vec<u8>) -> Result<(), usize> {
     if union & 0x80 == 0 {
         return Ok(());
     }
-    Err(bases
-        .iter()
-        .position(|&base| CODES[usize::from(base)] == INVALID)
-        .unwrap_or(0))
+    Err(bases.iter().position(|&base| CODES[usize::from(base)] == INVALID).unwrap_or(0))
 }
 
 /// Pack a block of plain A, C, G, T, N without table look-ups; others by the table.

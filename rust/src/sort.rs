@@ -293,7 +293,8 @@ mod tests {
         let bins = Bins::new(&[("a".into(), 300)], 100);
         let mut sorter = Sorter::new(&bins);
         let sizes = [(0, 10), (100, 50_000), (200, 20_000)];
-        let data: Vec<u8> = sizes.iter().flat_map(|&(pos, len)| record(0, pos, 0, 0, len)).collect();
+        let data: Vec<u8> =
+            sizes.iter().flat_map(|&(pos, len)| record(0, pos, 0, 0, len)).collect();
         sorter.add(&partition(&data, &bins).unwrap(), &data);
         assert_eq!(sorter.fullest(1), [1]);
         assert_eq!(sorter.fullest(60_000), [1, 2]);

@@ -20,12 +20,9 @@ fn short_reads(count: u32) -> String {
     };
     let mut text = String::new();
     for number in 0..count {
-        let bases: String = (0..150)
-            .map(|_| b"ACGT"[random(4) as usize] as char)
-            .collect();
-        let qualities: String = (0..150)
-            .map(|_| b"FFFFFFF:,#"[random(10) as usize] as char)
-            .collect();
+        let bases: String = (0..150).map(|_| b"ACGT"[random(4) as usize] as char).collect();
+        let qualities: String =
+            (0..150).map(|_| b"FFFFFFF:,#"[random(10) as usize] as char).collect();
         let (tile, pos) = (1101 + random(300), number * 7 + 1000);
         let _ = writeln!(
             text,
@@ -54,21 +51,12 @@ fn measure<T>(name: &str, bytes: usize, run: impl Fn() -> T) -> T {
 fn speed() {
     let header = Header::new(b"@SQ\tSN:chr1\tLN:248956422\n", None).unwrap();
     let text = short_reads(20_000);
-    let records = measure("parse_sam", text.len(), || {
-        parse_sam(text.as_bytes(), &header, 1).unwrap()
-    });
-    let back = measure("format_sam", text.len(), || {
-        format_sam(&records.data, &header).unwrap()
-    });
+    let records =
+        measure("parse_sam", text.len(), || parse_sam(text.as_bytes(), &header, 1).unwrap());
+    let back = measure("format_sam", text.len(), || format_sam(&records.data, &header).unwrap());
     assert_eq!(back, text.as_bytes());
     let data = &records.data;
-    measure("parse_bam", data.len(), || {
-        parse_bam(data, &header, 0).unwrap()
-    });
-    let packed = measure("bgzf_deflate", data.len(), || {
-        bgzf_deflate(data, 6).unwrap()
-    });
-    measure("bgzf_inflate", data.len(), || {
-        bgzf_inflate(&packed).unwrap()
-    });
+    measure("parse_bam", data.len(), || parse_bam(data, &header, 0).unwrap());
+    let packed = measure("bgzf_deflate", data.len(), || bgzf_deflate(data, 6).unwrap());
+    measure("bgzf_inflate", data.len(), || bgzf_inflate(&packed).unwrap());
 }

@@ -16,9 +16,22 @@ const LONGEST_INSERT: i32 = 2_000;
 
 /// The lines of flagstat, in the order in which samtools prints them.
 pub const FLAGSTAT: [&str; 16] = [
-    "total", "primary", "secondary", "supplementary", "duplicates", "primary_duplicates", "mapped",
-    "primary_mapped", "paired", "read1", "read2", "properly_paired", "both_mapped", "singletons",
-    "mate_on_other_contig", "mate_on_other_contig_mapq5",
+    "total",
+    "primary",
+    "secondary",
+    "supplementary",
+    "duplicates",
+    "primary_duplicates",
+    "mapped",
+    "primary_mapped",
+    "paired",
+    "read1",
+    "read2",
+    "properly_paired",
+    "both_mapped",
+    "singletons",
+    "mate_on_other_contig",
+    "mate_on_other_contig_mapq5",
 ];
 
 /// What `idxstats` gives of a contig, and the bases aligned to it.
@@ -70,10 +83,22 @@ impl Stats {
         let paired = primary && has(PAIRED);
         let elsewhere = paired && mapped && mate_mapped && row.mate_tid != row.tid;
         let holds = [
-            true, primary, has(SECONDARY), !has(SECONDARY) && !primary, has(DUPLICATE), primary && has(DUPLICATE),
-            mapped, primary && mapped, paired, paired && has(READ1), paired && has(READ2),
-            paired && has(PROPER) && mapped, paired && mapped && mate_mapped, paired && mapped && !mate_mapped,
-            elsewhere, elsewhere && row.mapq >= 5,
+            true,
+            primary,
+            has(SECONDARY),
+            !has(SECONDARY) && !primary,
+            has(DUPLICATE),
+            primary && has(DUPLICATE),
+            mapped,
+            primary && mapped,
+            paired,
+            paired && has(READ1),
+            paired && has(READ2),
+            paired && has(PROPER) && mapped,
+            paired && mapped && mate_mapped,
+            paired && mapped && !mate_mapped,
+            elsewhere,
+            elsewhere && row.mapq >= 5,
         ];
         let failed = usize::from(has(QC_FAIL));
         for (counts, holds) in self.flagstat.iter_mut().zip(holds) {
@@ -127,7 +152,10 @@ impl Stats {
         put_varint(&mut out, self.contigs.len() as u64);
         let mut before = 0;
         for (&tid, contig) in &self.contigs {
-            put_varint(&mut out, zigzag(i64::from(tid) - std::mem::replace(&mut before, tid.into())));
+            put_varint(
+                &mut out,
+                zigzag(i64::from(tid) - std::mem::replace(&mut before, tid.into())),
+            );
             let counts = [contig.mapped, contig.unmapped, contig.aligned_bases];
             counts.iter().for_each(|&count| put_varint(&mut out, count));
         }

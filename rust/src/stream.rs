@@ -77,7 +77,8 @@ impl<'a> Reader<'a> {
     /// Check the checksum of a section and open it.
     pub fn new(section: &'a [u8]) -> Result<Self> {
         let split = section.len().checked_sub(CHECKSUM);
-        let (data, checksum) = section.split_at(split.ok_or_else(|| corrupt("a section is cut short"))?);
+        let (data, checksum) =
+            section.split_at(split.ok_or_else(|| corrupt("a section is cut short"))?);
         if xxh3_64(data).to_le_bytes() != checksum {
             return Err(corrupt("a section fails its checksum"));
         }
@@ -101,8 +102,9 @@ impl<'a> Reader<'a> {
     pub fn coded(&mut self) -> Result<(usize, &'a [u8])> {
         let raw_length = self.count(self.budget)?;
         self.budget -= raw_length;
-        let length = self.count(self.data.len())?;
-        let (coded, rest) = self.data.split_at(length);
+        let length = self.count(usize::MAX)?;
+        let split = self.data.split_at_checked(length);
+        let (coded, rest) = split.ok_or_else(|| corrupt("a stream is cut short"))?;
         self.data = rest;
         Ok((raw_length, coded))
     }

@@ -73,23 +73,11 @@ fn split_tag(bytes: &[u8]) -> Option<(Tag<'_>, &[u8])> {
     };
     let (value, length) = match kind {
         b'Z' | b'H' => memchr::memchr(0, rest).map(|end| (&rest[..end], end + 1))?,
-        b'B' => rest
-            .get(..array_length(rest)?)
-            .map(|value| (value, value.len()))?,
-        _ => rest
-            .get(..fixed_size(kind)?)
-            .map(|value| (value, value.len()))?,
+        b'B' => rest.get(..array_length(rest)?).map(|value| (value, value.len()))?,
+        _ => rest.get(..fixed_size(kind)?).map(|value| (value, value.len()))?,
     };
     let (bytes, rest) = bytes.split_at(3 + length);
-    Some((
-        Tag {
-            name: [first, second],
-            kind,
-            value,
-            bytes,
-        },
-        rest,
-    ))
+    Some((Tag { name: [first, second], kind, value, bytes }, rest))
 }
 
 fn array_length(rest: &[u8]) -> Option<usize> {
@@ -101,8 +89,5 @@ fn array_length(rest: &[u8]) -> Option<usize> {
 }
 
 fn malformed(bytes: &[u8]) -> Error {
-    Error::input(format!(
-        "tag {} is malformed or cut short",
-        quote(&bytes[..bytes.len().min(12)])
-    ))
+    Error::input(format!("tag {} is malformed or cut short", quote(&bytes[..bytes.len().min(12)])))
 }

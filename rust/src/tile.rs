@@ -3,18 +3,18 @@
 //! Two sections: *core* has what tells where records lie and which they are; *rest* has all else, coded
 //! with the help of the core. See `docs/reference/format.md`.
 
+use crate::cigar::{SKIP, SOFT_CLIP};
 use crate::codecs::Effort;
 use crate::columns::derive::Derived;
 use crate::columns::sequence::{self, Sequences};
 use crate::columns::{cigar, mate, md, name, position, quality, rows, tags, Core, Row};
-use crate::cigar::{SKIP, SOFT_CLIP};
-use crate::record::{bin_of, iterate};
-use crate::tags::Tags;
 use crate::error::{corrupt, Error, Result};
 use crate::loss::{self, Loss};
+use crate::record::{bin_of, iterate};
 use crate::select::Selection;
 use crate::stats::Stats;
 use crate::stream::{Reader, Writer};
+use crate::tags::Tags;
 
 /// No tile has more records.
 const MAX_READS: usize = 1 << 20;
@@ -57,7 +57,9 @@ pub fn encode(records: &[u8], options: &Options) -> Result<Tile> {
     let records = lossy.as_deref().unwrap_or(records);
     let mut tile = code(records, options.effort)?;
     if decode(&tile.core, &tile.rest, &Selection::all())? != records {
-        return Err(Error::Corrupt("a tile does not decode to the records it was made of".to_owned()));
+        return Err(Error::Corrupt(
+            "a tile does not decode to the records it was made of".to_owned(),
+        ));
     }
     tile.digest_in = digest_in;
     tile.digest = if lossy.is_some() { crate::digest::multiset(records)? } else { digest_in };
@@ -127,12 +129,16 @@ fn code_rest(core: &Core, rows: &[Row], effort: Effort, sizes: &mut Sizes) -> Re
     let of_tags = tags::write(&mut out, rows, &mut derived)?;
     let counted: usize = of_tags.iter().map(|(_, size)| size).sum();
     sizes.list.push(("tags".to_owned(), out.size() - before - counted));
-    sizes.list.extend(of_tags.into_iter().map(|(tag, size)| (String::from_utf8_lossy(&tag).into_owned(), size)));
+    sizes.list.extend(
+        of_tags.into_iter().map(|(tag, size)| (String::from_utf8_lossy(&tag).into_owned(), size)),
+    );
     Ok(out.finish())
 }
 
 fn learn_reference(core: &Core, rows: &[Row], sequences: &mut Sequences) {
-    for (record, row) in rows.iter().enumerate().filter(|&(record, _)| sequences.aligned[record]).collect::<Vec<_>>() {
+    for (record, row) in
+        rows.iter().enumerate().filter(|&(record, _)| sequences.aligned[record]).collect::<Vec<_>>()
+    {
         for tag in Tags::new(row.tags).map_while(Result::ok) {
             if tag.name == *b"MD" && tag.kind == b'Z' {
                 md::learn(core, sequences, record, tag.value);
@@ -186,7 +192,8 @@ pub fn decode(core: &[u8], rest: &[u8], selection: &Selection) -> Result<Vec<u8>
     let mut out = Vec::new();
     for (record, taken) in taken.into_iter().enumerate() {
         let start = out.len();
-        let fields = Fields { core: &core, record, mate: mate_fields[record], name: names.get(record) };
+        let fields =
+            Fields { core: &core, record, mate: mate_fields[record], name: names.get(record) };
         fields.append_head(&mut out)?;
         sequence::pack(sequences.bases(record), &mut out);
         out.extend_from_slice(&qualities[sequences.start[record]..sequences.start[record + 1]]);
@@ -273,4 +280,3 @@ pub fn split(records: &[u8], max_reads: usize, max_bytes: usize) -> Result<Vec<u
     }
     Ok(ends)
 }
-

@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import pysam
+
 from bams3 import _core
 from bams3.reads.manifest import Manifest, chunk_key
 from bams3.storage import Store, open_store

@@ -50,7 +50,7 @@ def make_dataset(bam: Path, **options: object) -> str:
 def samtools(*arguments: str | Path) -> str:
     """Return what a samtools command prints."""
     name, *rest = map(str, arguments)
-    return str(getattr(pysam, name)(*rest))
+    return str(getattr(pysam, name)(*rest, catch_stdout="-o" not in rest))
 
 
 def _line(chance: random.Random, seed: int, number: int) -> str:
@@ -79,6 +79,11 @@ def _place(chance: random.Random) -> tuple[str, int]:
 
 def _tags(chance: random.Random) -> list[str]:
     tags = [
-        "RG:Z:a", f"NM:i:{chance.randrange(300)}", "XF:f:0.25", "XB:B:S,1,2,300", "XA:A:x", "MD:Z:50",
-    ]  # fmt: skip
+        "RG:Z:a",
+        f"NM:i:{chance.randrange(300)}",
+        "XF:f:0.25",
+        "XB:B:S,1,2,300",
+        "XA:A:x",
+        "MD:Z:50",
+    ]
     return [tag for tag in tags if chance.random() < 0.7]

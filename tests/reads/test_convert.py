@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pysam
 import pytest
+
 from bams3.errors import ExistsError, UsageError
 from bams3.reads import spill
 from bams3.reads.clean import clean
 from bams3.reads.convert import convert
 from bams3.reads.manifest import ChunkPlace, Manifest, chunk_key, escape
 from bams3.storage import open_store
-
 from tests.reads import made
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pysam
 import pytest
+
 from bams3 import _core
 from bams3.errors import Bams3Error, CorruptError, InputError, StorageError, VersionError
 from bams3.reads.convert import convert
 from bams3.reads.manifest import Manifest
 from bams3.storage import Store
 from bams3.storage.local import LocalStore
-
 from tests.reads import made
 
 SAM = made.header() + made.shuffled(2000)

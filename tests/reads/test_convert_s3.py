@@ -6,9 +6,9 @@ import io
 from pathlib import Path
 
 import pytest
+
 from bams3.reads import spill
 from bams3.reads.convert import convert
-
 from tests.reads import made
 
 SAM = (made.header() + made.shuffled(6000)).encode()

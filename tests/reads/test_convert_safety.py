@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from bams3.errors import ExistsError
 from bams3.reads.clean import clean
 from bams3.reads.convert import convert
-
 from tests.reads import made
 
 MIB = 1 << 20
@@ -105,3 +105,19 @@ def test_memory_is_bounded(shape: str, tmp_path: Path) -> None:
     assert size > 100 * MIB
     peak = peak_memory(path, str(tmp_path / "out"), 16 * MIB)
     assert peak < (16 + 512) * MIB, f"{peak / MIB:.0f} MiB"
+
+
+def test_an_interrupted_conversion_leaves_nothing(tmp_path: Path) -> None:
+    url = tmp_path / "out"
+    calls = 0
+
+    def interrupt(stage: str, read: int, records: int, written: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            raise KeyboardInterrupt
+
+    text = (made.header() + made.shuffled(60_000)).encode()
+    with pytest.raises(KeyboardInterrupt):
+        convert(io.BytesIO(text), str(url), workers=2, sort_buffer=MIB, progress=interrupt)
+    assert not [path for path in url.rglob("*") if path.is_file()]

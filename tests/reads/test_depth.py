@@ -34,7 +34,8 @@ def test_whole(bam: Path, dataset: Dataset, options: list[str]) -> None:
 
 @pytest.mark.parametrize("zeros", [False, True])
 @pytest.mark.parametrize(
-    "region", ["chr1:400,100-400,200", "chr1:65,530-65,540", "empty", "{b:7}", "chr1:999,990-", "chr2"]
+    "region",
+    ["chr1:400,100-400,200", "chr1:65,530-65,540", "empty", "{b:7}", "chr1:999,990-", "chr2"],
 )
 def test_region(bam: Path, dataset: Dataset, region: str, zeros: bool) -> None:
     lines = b"".join(dataset.depth(region).text(zeros)).decode()
@@ -44,7 +45,9 @@ def test_region(bam: Path, dataset: Dataset, region: str, zeros: bool) -> None:
 @pytest.mark.parametrize("zeros", [False, True])
 def test_bed(bam: Path, dataset: Dataset, zeros: bool) -> None:
     bed = bam.with_suffix(".bed")
-    bed.write_text("chr2\t100\t200\nchr1\t400100\t400150\nchr1\t900000\t900020\nchr1\t400140\t400160\n")
+    bed.write_text(
+        "chr2\t100\t200\nchr1\t400100\t400150\nchr1\t900000\t900020\nchr1\t400140\t400160\n"
+    )
     lines = b"".join(dataset.depth(bed=bed).text(zeros)).decode()
     assert lines == samtools("depth", *["-a"][: int(zeros)], "-b", bed, bam)
 

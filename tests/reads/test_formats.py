@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pysam
 import pytest
-from bams3 import _core
-from bams3.errors import InputError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from bams3 import _core
+from bams3.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("BAMS3_TEST_DATA", ROOT / "../shared/data"))
@@ -45,9 +46,7 @@ def corpus() -> list[object]:
 def view(source: Path, target: Path, *options: str) -> bytes | None:
     """Return what samtools view writes, None if it fails."""
     try:
-        pysam.samtools.view(
-            "--no-PG", *options, "-o", str(target), str(source), catch_stdout=False
-        )
+        pysam.samtools.view("--no-PG", *options, "-o", str(target), str(source), catch_stdout=False)
     except pysam.SamtoolsError:
         return None
     return target.read_bytes()

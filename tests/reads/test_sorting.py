@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from bams3 import _core
 from bams3.errors import InputError
-
 from tests.reads import made
 
 BLOCK = 10_000

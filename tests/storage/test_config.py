@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from bams3.config import StorageOptions
 from bams3.errors import NotFoundError, UsageError
 

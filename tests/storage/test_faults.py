@@ -6,9 +6,9 @@ import os
 import time
 
 import pytest
+
 from bams3.errors import Bams3Error, ExistsError, NotFoundError, StorageError
 from bams3.storage import StorageOptions, Store, open_input, open_store
-
 from tests.servers.fake_s3 import FakeS3
 from tests.servers.proxy import Fault, FaultProxy, cut, delay, fail, reset, trickle
 from tests.servers.versitygw import Versitygw

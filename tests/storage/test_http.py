@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+
 from bams3.errors import CorruptError, NotFoundError, UsageError
 from bams3.storage import Store, open_store
-
 from tests.servers.files import FileServer
 
 

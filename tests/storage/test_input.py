@@ -7,9 +7,9 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+
 from bams3.errors import NotFoundError, StorageError, UsageError
 from bams3.storage import StorageOptions, open_input, open_store
-
 from tests.servers.fake_s3 import FakeS3
 from tests.servers.files import FileServer
 from tests.servers.proxy import FaultProxy, cut

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from bams3.errors import ExistsError, NotFoundError, PermissionDenied, UsageError
 from bams3.storage import open_store
 from bams3.storage.local import LocalStore

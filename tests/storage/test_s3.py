@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from bams3.config import StorageOptions
 from bams3.errors import PermissionDenied, UsageError
 from bams3.storage import credentials, open_input, open_store
 from bams3.storage.s3 import _config
 from bams3.storage.store import copy_between
-
 from tests.servers.fake_s3 import FakeS3
 from tests.servers.versitygw import Versitygw
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from bams3.errors import CorruptError, ExistsError, NotFoundError, UsageError
 from bams3.storage import Store, copy_between, open_store
 

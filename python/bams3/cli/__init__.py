@@ -22,7 +22,21 @@ def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
         context.exit()
 
 
-@click.group(context_settings=CONTEXT)
+class _ClosedPipe(Exception):
+    """The reader of our output has gone."""
+
+
+class _Commands(click.Group):
+    """The commands; a closed pipe is taken out of click's hands, which would exit with 1."""
+
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            raise _ClosedPipe from None
+
+
+@click.group(cls=_Commands, context_settings=CONTEXT)
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version,
     help="Print the version and exit.",
@@ -58,7 +72,7 @@ def _run() -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         return INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, _ClosedPipe):
         # The reader has seen enough; keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -11,14 +11,13 @@ import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_FLAG_NAMES = (
-    "PAIRED PROPER_PAIR UNMAP MUNMAP REVERSE MREVERSE READ1 READ2 SECONDARY QCFAIL DUP SUPPLEMENTARY"
-)
-FLAG_BITS = {name: 1 << bit for bit, name in enumerate(_FLAG_NAMES.split())}
+_FLAG_NAMES = "PAIRED PROPER_PAIR UNMAP MUNMAP REVERSE MREVERSE READ1 READ2 SECONDARY".split()
+_FLAG_NAMES += ["QCFAIL", "DUP", "SUPPLEMENTARY"]
+FLAG_BITS = {name: 1 << bit for bit, name in enumerate(_FLAG_NAMES)}
 _UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 
 
-class Flags(click.ParamType):
+class Flags(click.ParamType[int]):
     """FLAG bits as samtools takes them: decimal, 0x hex, 0 octal, or names."""
 
     name = "flags"
@@ -47,7 +46,7 @@ class Flags(click.ParamType):
             self.fail(f"{value!r} is no number (16, 0x10, 020) and no flag name", param, context)
 
 
-class Size(click.ParamType):
+class Size(click.ParamType[int]):
     """A number of bytes or bases with K, M, G or T, powers of 1024."""
 
     name = "size"
@@ -64,7 +63,7 @@ class Size(click.ParamType):
         return int(float(found[1]) * (1 << _UNITS[found[2]]))
 
 
-class Names(click.ParamType):
+class Names(click.ParamType[list[str]]):
     """Names with commas between them."""
 
     name = "names"

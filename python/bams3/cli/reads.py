@@ -112,11 +112,12 @@ GROUPS = {
 
 def _converted(done: ConvertSummary) -> str:
     ratio = f", 1/{done.bytes_read / done.bytes_written:.2f}" if done.bytes_written else ""
-    rate = done.records / max(done.seconds, 1e-9)
+    seconds = max(done.seconds, 1e-9)
+    speed = f"{done.records / seconds:,.0f} records/s, {size(done.bytes_read / seconds)}/s"
     lines = [
         f"{done.records:,} records in {done.chunks:,} chunks: {done.destination}",
         f"{size(done.bytes_read)} read, {size(done.bytes_written)} written{ratio}",
-        f"{done.seconds:.1f} s, {rate:,.0f} records/s, {size(done.bytes_read / max(done.seconds, 1e-9))}/s",
+        f"{seconds:.1f} s, {speed}",
     ]
     if done.bytes_spilled:
         lines.append(f"{size(done.bytes_spilled)} spilled while sorting")
@@ -143,9 +144,7 @@ def column_lines(columns: dict[str, int]) -> list[str]:
 @json_option
 @quiet_option
 @storage_options
-def verify(
-    dataset: str, storage: StorageOptions, as_json: bool, quiet: bool, **given: Any
-) -> None:
+def verify(dataset: str, storage: StorageOptions, as_json: bool, quiet: bool, **given: Any) -> None:
     """Check every object, every tile and the digest of all records; exit 1 if anything is wrong.
 
     \b

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, Any
@@ -26,9 +27,9 @@ COLUMNS = (
     "qualities",
     "tags",
 )
-"""The columns of a query. `pos`, `end`, `mate_pos` are 0-based half-open int64; `flag` uint16, `mapq`
-uint8, `template_length` int32; all others text (`qualities` phred + 33, `tags` SAM text with tabs).
-What a record does not have is null. A tag's name is a column as well."""
+"""The columns of a query. `pos`, `end`, `mate_pos` are 0-based half-open int64; `flag` uint16,
+`mapq` uint8, `template_length` int32; all others text (`qualities` phred + 33, `tags` SAM text with
+tabs). What a record does not have is null. A tag's name is a column as well."""
 
 _TAG = re.compile(r"[A-Za-z][A-Za-z0-9](:[ifZ])?")
 
@@ -59,11 +60,9 @@ def write_json(query: Query, out: IO[bytes]) -> None:
 
 def write_parquet(query: Query, out: IO[bytes]) -> None:
     """Write a Parquet file, zstd-compressed."""
-    pyarrow = _pyarrow()
-    import pyarrow.parquet
-
-    reader = pyarrow.RecordBatchReader.from_stream(query)
-    with pyarrow.parquet.ParquetWriter(out, reader.schema, compression="zstd") as writer:
+    parquet = _pyarrow("pyarrow.parquet")
+    reader = _pyarrow().RecordBatchReader.from_stream(query)
+    with parquet.ParquetWriter(out, reader.schema, compression="zstd") as writer:
         _copy(reader, writer.write_batch)
 
 
@@ -80,12 +79,11 @@ def _copy(reader: Any, write: Callable[[Any], None]) -> None:
         write(batch)
 
 
-def _pyarrow() -> Any:
+def _pyarrow(module: str = "pyarrow") -> Any:
     try:
-        import pyarrow
+        return importlib.import_module(module)
     except ImportError:
         raise UsageError("this needs pyarrow", hint="pip install 'bams3[arrow]'") from None
-    return pyarrow
 
 
 WRITERS: dict[str, Callable[[Query, IO[bytes]], None]] = {

@@ -26,6 +26,9 @@ Made = TypeVar("Made")
 _MODULUS = 1 << 128
 _UPLOADS = 4
 _LOOK_AHEAD = 96 << 20
+_ENCODING = 320 << 20
+# Memory that encoding takes for each byte of a tile, measured.
+_PER_TILE_BYTE = 12
 
 
 @dataclass(frozen=True)
@@ -268,7 +271,12 @@ class _Conversion:
             return cut[0], _core.encode_tile(cut[1], options)
 
         cuts = _cut(records, cutter, name)
-        return ordered(self._pool, work, cuts, self.options.workers + 1)
+        return ordered(self._pool, work, cuts, self._encode_ahead(options.max_bytes))
+
+    def _encode_ahead(self, tile: int) -> int:
+        """Return how many tiles to encode ahead: what fits beside the sort buffer, or in it."""
+        fitting = (_ENCODING + self.options.sort_buffer // 2) // (_PER_TILE_BYTE * tile)
+        return max(0, min(self.options.workers, fitting - 1))
 
     def _compare(self, writer: ChunkWriter) -> None:
         """Refuse to publish anything but what was read."""

@@ -37,7 +37,9 @@ class Dataset:
         self.manifest = manifest
 
     def __repr__(self) -> str:
-        return f"<Dataset {self.url}: {self.manifest.records:,} records, {len(self.contigs)} contigs>"
+        return (
+            f"<Dataset {self.url}: {self.manifest.records:,} records, {len(self.contigs)} contigs>"
+        )
 
     def __enter__(self) -> Dataset:
         return self
@@ -104,8 +106,8 @@ class Dataset:
         """Select records, as `samtools view` does; nothing is read until the result is used.
 
         Args:
-            regions: Texts as for samtools (1-based closed) or `Region`s (0-based half-open). Each is
-                answered in turn, so that a record in two regions comes twice. None: everything.
+            regions: Texts as for samtools (1-based closed) or `Region`s (0-based half-open).
+                Each is answered in turn: a record in two regions comes twice. None: everything.
             bed: Regions, or the path of a BED file. Records that overlap any, once, in file order.
             require: FLAG bits that must all be set (-f).
             exclude: FLAG bits of which none may be set (-F).

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from bams3 import _core
 from bams3.errors import CorruptError, UsageError
-from bams3.reads.fetch import Section, pools
+from bams3.reads.fetch import Section, pools, tiles_of
 from bams3.reads.pipeline import ordered
-from bams3.reads.query import MAX_POSITION, bed_regions, read_bed, resolve
+from bams3.reads.query import bed_regions, read_bed, resolve
 from bams3.regions import EVERYTHING, UNPLACED, Interval, Region, merge_intervals
 
 if TYPE_CHECKING:
@@ -25,13 +25,17 @@ STRIDE = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Intervals of a contig, sorted and disjoint, and the tiles whose reads can lie in them."""
+    """Intervals of a contig, sorted and disjoint, and the tiles whose reads can lie in them.
+
+    `unused`: to be shown even if no read lies in them.
+    """
 
     contig: str
     tid: int
     length: int
     intervals: Sequence[Interval]
     places: Sequence[TilePlace]
+    unused: bool
 
 
 class DepthQuery:
@@ -92,7 +96,9 @@ class DepthQuery:
         """
         windows = None if by is None or isinstance(by, int) else _group(bed_regions(by))
         if windows is not None:
-            chosen = [(c, merge_intervals(windows[c])) for c in self.dataset.contigs if c in windows]
+            chosen = [
+                (c, merge_intervals(windows[c])) for c in self.dataset.contigs if c in windows
+            ]
             self._wanted = [(contig, intervals) for contig, intervals in chosen]
         with pools(self._threads) as (fetching, decoding, workers):
             for target in self._targets(zeros=True, unused=True):
@@ -115,33 +121,26 @@ class DepthQuery:
         """Yield what to read, contig by contig; not those where nothing is to be said."""
         for contig, intervals in self._wanted:
             tid, length = self.dataset.tids[contig], self.dataset.contigs[contig]
-            places = self._places(tid, intervals)
+            places = tiles_of(self.dataset.index, tid, intervals)
             if places or (zeros and (unused or self._named)):
-                yield Target(contig, tid, length, intervals, places)
-
-    def _places(self, tid: int, intervals: Sequence[Interval]) -> list[TilePlace]:
-        """Return the tiles that the intervals need, each once, in order."""
-        found = {
-            (place.chunk, place.tile): place
-            for start, end in intervals
-            for place in self.dataset.index.overlapping(tid, start, min(end, MAX_POSITION))
-        }
-        return [found[key] for key in sorted(found)]
+                yield Target(contig, tid, length, intervals, places, unused or self._named)
 
     def _runs(
         self, target: Target, fetching: Executor, decoding: Executor, workers: int
     ) -> Iterator[Run]:
         """Yield the depths from the first to the last interval in stretches, in order."""
         start, end = target.intervals[0][0], target.intervals[-1][1]
-        depth, at = _core.Depth(start, end), start
+        depth, at, used = _core.Depth(start, end), start, target.unused
         sections = self.dataset.source.sections(target.places, "core", fetching)
         decode = self._decoder(target.tid)
         for blocks in ordered(decoding, decode, sections, workers + 2):
+            used = used or blocks.first is not None
             if blocks.first is not None and blocks.first > at:
                 yield from _take(depth, at, min(blocks.first, end))
                 at = min(blocks.first, end)
             depth.add(blocks)
-        yield from _take(depth, at, min(end, max(target.length, depth.known)))
+        if used:
+            yield from _take(depth, at, min(end, max(target.length, depth.known)))
 
     def _decoder(self, tid: int) -> _Decoder:
         return _Decoder(self.dataset, tid, self._filter)

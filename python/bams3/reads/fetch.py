@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,12 +14,14 @@ from bams3.errors import CorruptError
 from bams3.reads.pipeline import cpus, ordered
 
 if TYPE_CHECKING:
-    from bams3._core import ChunkRow, TilePlace
+    from bams3._core import ChunkRow, Index, TilePlace, TileRow
+    from bams3.regions import Interval
     from bams3.storage.store import Store
 
 Parts = Literal["core", "both"]
 Range = tuple[int, int]
 
+MAX_POSITION = (1 << 31) - 1
 ROUND_BYTES = 8 << 20
 ROUND_RANGES = 64
 NEAR = 64 << 10
@@ -76,6 +79,26 @@ class Source:
             held = [(start, next(blocks)) for start, _ in piece.ranges]
             sections += [_section(place, held, parts) for place in piece.places]
         return sections
+
+
+def tiles_of(index: Index, tid: int, intervals: Sequence[Interval]) -> list[TilePlace]:
+    """Return the tiles that can hold records in any of sorted, disjoint intervals, in order."""
+    if not intervals:
+        return []
+    first, last = intervals[0][0], min(intervals[-1][1], MAX_POSITION)
+    places = index.overlapping(tid, first, last)
+    if len(intervals) == 1:
+        return places
+    rows = {chunk: index.rows(chunk) for chunk in {place.chunk for place in places}}
+    return [p for p in places if _needed(rows[p.chunk][p.tile], tid, intervals)]
+
+
+def _needed(row: TileRow, tid: int, intervals: Sequence[Interval]) -> bool:
+    """Whether records of a tile can overlap any of the intervals."""
+    start = row.first_pos if row.first_tid == tid else 0
+    end = row.reach if row.last_tid == tid else MAX_POSITION
+    after = bisect_right(intervals, start, key=lambda interval: interval[1])
+    return after < len(intervals) and intervals[after][0] < end
 
 
 def _section(place: TilePlace, held: Sequence[tuple[int, bytes]], parts: Parts) -> Section:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bams3 import _core
 from bams3.errors import CorruptError, RegionError
 from bams3.reads.arrow import COLUMNS, checked_columns
-from bams3.reads.fetch import Parts, Section, pools
+from bams3.reads.fetch import MAX_POSITION, Parts, Section, pools, tiles_of
 from bams3.reads.pipeline import ordered
 from bams3.reads.record import Record, records
 from bams3.regions import (
@@ -32,8 +32,6 @@ from bams3.regions import (
 if TYPE_CHECKING:
     from bams3._core import Selection, TilePlace
     from bams3.reads.dataset import Dataset
-
-MAX_POSITION = (1 << 31) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,7 @@ class Query:
         return self._decoded("both", lambda section, want: table.batch(_select(section, want)))
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """Return the records as an Arrow C stream, which polars, duckdb and pyarrow take as it is."""
+        """Return the records as an Arrow C stream, for polars, duckdb, pyarrow and others."""
         return self._table().stream(self.batches())
 
     def _table(self) -> _core.Table:
@@ -143,7 +141,7 @@ class Query:
         for contig, tid in self.dataset.tids.items():
             if intervals := chosen.get(contig):
                 selection = self._filters.selection(tid, intervals)
-                for place in self._tiles(tid, intervals):
+                for place in tiles_of(self.dataset.index, tid, intervals):
                     yield Want(place, selection)
         if UNPLACED in self.regions or (EVERYTHING in self.regions and self._bed is None):
             yield from self._plan_region(UNPLACED)
@@ -187,14 +185,6 @@ class Query:
         also = None if self._bed is None else (tid, self._bed.get(region.contig, []))
         for place in self.dataset.index.overlapping(tid, *interval):
             yield Want(place, selection, also)
-
-    def _tiles(self, tid: int, intervals: Sequence[Interval]) -> Iterable[TilePlace]:
-        """Return the tiles that any interval needs, each once, in order."""
-        found: dict[tuple[int, int], TilePlace] = {}
-        for start, end in intervals:
-            for place in self.dataset.index.overlapping(tid, start, min(end, MAX_POSITION)):
-                found[place.chunk, place.tile] = place
-        return (found[key] for key in sorted(found))
 
 
 def _select(section: Section, want: Want) -> bytes:

@@ -34,8 +34,9 @@ def summary(dataset: Dataset) -> dict[str, Any]:
     """Return everything the manifest tells.
 
     Keys: `dataset`, `records`, `samples`, `profile`, `loss`, `flagstat` (by line: passed, failed),
-    `idxstats` (by contig: length, mapped, unmapped, aligned bases, mean depth), `unplaced`, `bases`,
-    `mean_length`, `longest`, `mean_depth`, `insert_size`, `mapq`, `length`, `sizes` (bytes).
+    `idxstats` (by contig: length, mapped, unmapped, aligned bases, mean depth), `unplaced`,
+    `bases`, `mean_length`, `longest`, `mean_depth`, `insert_size`, `mapq`, `length`,
+    `sizes` (bytes), `digest`.
     """
     manifest = dataset.manifest
     stats: Mapping[str, Any] = manifest.stats.to_dict()

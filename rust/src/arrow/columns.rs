@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use arrow_array::builder::StringBuilder;
-use arrow_array::{ArrayRef, Float64Array, Int32Array, Int64Array, StringArray, UInt16Array, UInt8Array};
+use arrow_array::{
+    ArrayRef, Float64Array, Int32Array, Int64Array, StringArray, UInt16Array, UInt8Array,
+};
 use arrow_schema::DataType;
 
 use crate::cigar::LETTERS;
@@ -16,8 +18,8 @@ use crate::tags::Tag;
 
 /// Tags that the SAM specification and the common aligners define as integers.
 const INTEGER_TAGS: &[&str] = &[
-    "AM", "AS", "CM", "CP", "FI", "H0", "H1", "H2", "HI", "IH", "MQ", "NH", "NM", "OP", "PQ", "SM", "TC",
-    "UQ", "XM", "XN", "XO", "XS", "X0", "X1", "YS", "ZS", "cm", "nn", "rl", "s1", "s2",
+    "AM", "AS", "CM", "CP", "FI", "H0", "H1", "H2", "HI", "IH", "MQ", "NH", "NM", "OP", "PQ", "SM",
+    "TC", "UQ", "XM", "XN", "XO", "XS", "X0", "X1", "YS", "ZS", "cm", "nn", "rl", "s1", "s2",
 ];
 
 #[derive(Clone, Copy)]
@@ -63,7 +65,9 @@ impl Column {
         let default = if INTEGER_TAGS.contains(&text) { "i" } else { "Z" };
         let (name, kind) = text.split_once(':').unwrap_or((text, default));
         match (name.as_bytes(), kind.as_bytes()) {
-            (&[a, b], &[kind @ (b'i' | b'f' | b'Z')]) if a.is_ascii_alphabetic() && b.is_ascii_alphanumeric() => {
+            (&[a, b], &[kind @ (b'i' | b'f' | b'Z')])
+                if a.is_ascii_alphabetic() && b.is_ascii_alphanumeric() =>
+            {
                 Ok(Self::Tag { name: [a, b], kind })
             }
             _ => Err(Error::Input(format!("there is no column {text:?}"))),
@@ -120,7 +124,9 @@ fn texts(records: &[Record], write: impl Fn(&Record, &mut Vec<u8>)) -> ArrayRef 
     for record in records {
         text.clear();
         write(record, &mut text);
-        column.append_option((!text.is_empty() && text != b"*").then(|| String::from_utf8_lossy(&text)));
+        column.append_option(
+            (!text.is_empty() && text != b"*").then(|| String::from_utf8_lossy(&text)),
+        );
     }
     Arc::new(column.finish())
 }
@@ -164,7 +170,8 @@ fn is_integer(tag: &Tag) -> bool {
 }
 
 fn tag_column(records: &[Record], name: &[u8; 2], kind: u8) -> Result<ArrayRef> {
-    let found: Vec<Option<Tag>> = records.iter().map(|record| find(record, name)).collect::<Result<_>>()?;
+    let found: Vec<Option<Tag>> =
+        records.iter().map(|record| find(record, name)).collect::<Result<_>>()?;
     let tags = || found.iter().map(Option::as_ref);
     let refuse = |bad: fn(&Tag) -> bool, what| match tags().flatten().find(|tag| bad(tag)) {
         Some(tag) => Err(not_a(tag, what)),
@@ -173,7 +180,11 @@ fn tag_column(records: &[Record], name: &[u8; 2], kind: u8) -> Result<ArrayRef> 
     Ok(match kind {
         b'i' => {
             refuse(|tag| !is_integer(tag), "an integer")?;
-            Arc::new(tags().map(|tag| tag.map(|tag| integer(tag.kind, tag.value))).collect::<Int64Array>())
+            Arc::new(
+                tags()
+                    .map(|tag| tag.map(|tag| integer(tag.kind, tag.value)))
+                    .collect::<Int64Array>(),
+            )
         }
         b'f' => {
             refuse(|tag| number(tag).is_none(), "a number")?;
@@ -191,5 +202,8 @@ fn tag_text(tag: &Tag) -> String {
 
 fn not_a(tag: &Tag, what: &str) -> Error {
     let name = String::from_utf8_lossy(&tag.name).into_owned();
-    Error::Input(format!("tag {name} of a record is {:?}, not {what}; ask for {name}:Z", tag_text(tag)))
+    Error::Input(format!(
+        "tag {name} of a record is {:?}, not {what}; ask for {name}:Z",
+        tag_text(tag)
+    ))
 }

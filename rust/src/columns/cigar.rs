@@ -91,7 +91,8 @@ impl Source<'_> {
 
 /// Give operation `at` the length that makes the query `length` long.
 fn fill(cigar: &mut [u32], at: usize, length: u32) -> Result<()> {
-    let others: u64 = cigar.iter().filter(|&&op| consumes_query(op)).map(|&op| u64::from(op >> 4)).sum();
+    let others: u64 =
+        cigar.iter().filter(|&&op| consumes_query(op)).map(|&op| u64::from(op >> 4)).sum();
     let missing = u64::from(length).checked_sub(others).ok_or_else(mismatch)?;
     cigar[at] |= (missing as u32) << 4;
     Ok(())

@@ -57,7 +57,8 @@ impl Coverage {
 
     /// The number of a covered position.
     pub fn number(&self, tid: i32, pos: i64) -> usize {
-        let after = self.segments.partition_point(|segment| (segment.tid, segment.start) <= (tid, pos));
+        let after =
+            self.segments.partition_point(|segment| (segment.tid, segment.start) <= (tid, pos));
         let segment = &self.segments[after - 1];
         segment.number + (pos - segment.start) as usize
     }

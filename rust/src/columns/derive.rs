@@ -66,8 +66,22 @@ pub struct Derived<'a> {
 }
 
 impl<'a> Derived<'a> {
-    pub fn new(core: &'a Core, mates: &'a [u32], sequences: &'a Sequences, qualities: &'a [u8]) -> Self {
-        Self { core, mates, sequences, qualities, md: Vec::new(), mate_cigar: Vec::new(), described: NONE, summary: None }
+    pub fn new(
+        core: &'a Core,
+        mates: &'a [u32],
+        sequences: &'a Sequences,
+        qualities: &'a [u8],
+    ) -> Self {
+        Self {
+            core,
+            mates,
+            sequences,
+            qualities,
+            md: Vec::new(),
+            mate_cigar: Vec::new(),
+            described: NONE,
+            summary: None,
+        }
     }
 
     /// The value of an integer tag; 0 where nothing can be said.
@@ -105,15 +119,20 @@ impl<'a> Derived<'a> {
         if self.described != record as u32 {
             self.described = record as u32;
             let aligned = self.sequences.aligned[record];
-            self.summary =
-                aligned.then(|| describe(self.core, self.sequences, record, &mut self.md)).flatten();
+            self.summary = aligned
+                .then(|| describe(self.core, self.sequences, record, &mut self.md))
+                .flatten();
         }
         self.summary
     }
 
     fn score(&self, record: usize) -> i64 {
         let range = self.sequences.start[record]..self.sequences.start[record + 1];
-        self.qualities[range].iter().filter(|&&quality| (15..0xff).contains(&quality)).map(|&q| i64::from(q)).sum()
+        self.qualities[range]
+            .iter()
+            .filter(|&&quality| (15..0xff).contains(&quality))
+            .map(|&q| i64::from(q))
+            .sum()
     }
 
     /// 1-based. Reverse: the end and the clips behind it; forward: the start less the clips before it.
@@ -126,7 +145,8 @@ impl<'a> Derived<'a> {
         } else if self.core.flag[record] & REVERSE != 0 {
             self.core.end(record) + cigar.iter().rev().take_while(is_clip).map(length).sum::<i64>()
         } else {
-            i64::from(self.core.pos[record]) + 1 - cigar.iter().take_while(is_clip).map(length).sum::<i64>()
+            i64::from(self.core.pos[record]) + 1
+                - cigar.iter().take_while(is_clip).map(length).sum::<i64>()
         }
     }
 }
@@ -141,4 +161,3 @@ pub fn format_cigar(cigar: &[u32], out: &mut Vec<u8>) {
         out.push(b"MIDNSHP=X???????"[(op & 15) as usize]);
     }
 }
-

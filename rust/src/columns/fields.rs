@@ -31,13 +31,19 @@ struct Split<'a> {
 
 impl<'a> Split<'a> {
     fn of(names: &[&'a [u8]]) -> Option<Self> {
-        let separators: Vec<u8> = names.first()?.iter().copied().filter(|&byte| is_separator(byte)).collect();
+        let separators: Vec<u8> =
+            names.first()?.iter().copied().filter(|&byte| is_separator(byte)).collect();
         if separators.is_empty() || separators.len() >= MOST_FIELDS {
             return None;
         }
         let mut columns = vec![Vec::with_capacity(names.len()); separators.len() + 1];
         for name in names {
-            if !name.iter().copied().filter(|&byte| is_separator(byte)).eq(separators.iter().copied()) {
+            if !name
+                .iter()
+                .copied()
+                .filter(|&byte| is_separator(byte))
+                .eq(separators.iter().copied())
+            {
                 return None;
             }
             let fields = name.split(|&byte| is_separator(byte));
@@ -95,11 +101,19 @@ fn write_points(x: &[i64], y: &[i64], effort: Effort) -> Option<Vec<u8>> {
 }
 
 fn write_numbers(out: &mut Writer, values: &[i64], effort: Effort) {
-    let steps = || std::iter::once(values[0]).chain(values.windows(2).map(|pair| pair[1] - pair[0])).collect();
+    let steps = || {
+        std::iter::once(values[0]).chain(values.windows(2).map(|pair| pair[1] - pair[0])).collect()
+    };
     let ways = [
         (PLAIN, vec![values.to_vec()]),
         (STEPS, vec![steps()]),
-        (HUNDREDS, vec![values.iter().map(|v| v / 100).collect(), values.iter().map(|v| v % 100).collect()]),
+        (
+            HUNDREDS,
+            vec![
+                values.iter().map(|v| v / 100).collect(),
+                values.iter().map(|v| v % 100).collect(),
+            ],
+        ),
     ];
     let coded = ways.into_iter().map(|(way, columns)| {
         let mut out = Writer::new(effort);
@@ -155,7 +169,11 @@ fn read_column(input: &mut Reader, count: usize, columns: &mut Vec<Column>) -> R
         STEPS => sums(ints::read(input, count)?),
         HUNDREDS => {
             let (hundreds, rest) = (ints::read(input, count)?, ints::read(input, count)?);
-            hundreds.into_iter().zip(rest).map(|(a, b)| a.wrapping_mul(100).wrapping_add(b)).collect()
+            hundreds
+                .into_iter()
+                .zip(rest)
+                .map(|(a, b)| a.wrapping_mul(100).wrapping_add(b))
+                .collect()
         }
         LATTICE => {
             columns.extend(lattice::read(input, count)?.map(Column::Numbers));

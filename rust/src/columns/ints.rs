@@ -43,7 +43,10 @@ pub fn read(input: &mut Reader, count: usize) -> Result<Vec<i64>> {
 fn write_bytes(out: &mut Writer, coded: &[u64]) {
     let bytes: Vec<u8> = coded.iter().map(|&value| value.min(ESCAPE) as u8).collect();
     let mut wide = Vec::new();
-    coded.iter().filter(|&&value| value >= ESCAPE).for_each(|&value| put_varint(&mut wide, value - ESCAPE));
+    coded
+        .iter()
+        .filter(|&&value| value >= ESCAPE)
+        .for_each(|&value| put_varint(&mut wide, value - ESCAPE));
     out.varint(BYTES);
     out.bytes(&bytes);
     out.bytes(&wide);
@@ -75,7 +78,10 @@ fn read_planes(input: &mut Reader, count: usize) -> Result<Vec<u64>> {
     let mut coded = vec![0u64; count];
     for plane in 0..input.count(8)? {
         let bytes = input.exactly(count)?;
-        coded.iter_mut().zip(bytes).for_each(|(value, byte)| *value |= u64::from(byte) << (8 * plane));
+        coded
+            .iter_mut()
+            .zip(bytes)
+            .for_each(|(value, byte)| *value |= u64::from(byte) << (8 * plane));
     }
     Ok(coded)
 }
@@ -104,7 +110,10 @@ fn write_dictionary(out: &mut Writer, words: &[u64], indexes: &[u8]) {
 fn read_dictionary(input: &mut Reader, count: usize) -> Result<Vec<u64>> {
     let words = (0..input.count(255)?).map(|_| input.varint()).collect::<Result<Vec<_>>>()?;
     let word = |index: u8| {
-        words.get(usize::from(index)).copied().ok_or_else(|| corrupt("a dictionary index is out of range"))
+        words
+            .get(usize::from(index))
+            .copied()
+            .ok_or_else(|| corrupt("a dictionary index is out of range"))
     };
     input.exactly(count)?.into_iter().map(word).collect()
 }

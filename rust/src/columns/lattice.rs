@@ -74,7 +74,8 @@ pub fn write(out: &mut Writer, x: &[i64], y: &[i64]) -> bool {
         return false;
     }
     let fits = INSTRUMENTS.iter().enumerate();
-    let Some((number, fit)) = fits.filter_map(|(at, axes)| Some((at, fit(axes, x, y)?))).next() else {
+    let Some((number, fit)) = fits.filter_map(|(at, axes)| Some((at, fit(axes, x, y)?))).next()
+    else {
         return false;
     };
     out.varint(number as u64);

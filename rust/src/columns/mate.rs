@@ -19,11 +19,20 @@ pub fn write(out: &mut Writer, core: &Core, mates: &[u32], rows: &[Row]) {
         let place: Vec<Mate> = chosen().map(|at| predicted_place(core, mates[at], at)).collect();
         let given = || chosen().map(|at| &rows[at]);
         let minus = |given: i32, predicted: i32| i64::from(given) - i64::from(predicted);
-        ints::write(out, &given().zip(&place).map(|(row, p)| minus(row.mate_tid, p.tid)).collect::<Vec<_>>());
-        ints::write(out, &given().zip(&place).map(|(row, p)| minus(row.mate_pos, p.pos)).collect::<Vec<_>>());
+        ints::write(
+            out,
+            &given().zip(&place).map(|(row, p)| minus(row.mate_tid, p.tid)).collect::<Vec<_>>(),
+        );
+        ints::write(
+            out,
+            &given().zip(&place).map(|(row, p)| minus(row.mate_pos, p.pos)).collect::<Vec<_>>(),
+        );
         let length = |at: usize| {
             let row = &rows[at];
-            minus(row.template_length, predicted_length(core, mates[at], at, row.mate_tid, row.mate_pos))
+            minus(
+                row.template_length,
+                predicted_length(core, mates[at], at, row.mate_tid, row.mate_pos),
+            )
         };
         ints::write(out, &chosen().map(length).collect::<Vec<_>>());
     }
@@ -32,7 +41,8 @@ pub fn write(out: &mut Writer, core: &Core, mates: &[u32], rows: &[Row]) {
 pub fn read(input: &mut Reader, core: &Core, mates: &[u32]) -> Result<Vec<Mate>> {
     let mut all = vec![Mate { tid: -1, pos: -1, template_length: 0 }; core.count()];
     for with_mate in [true, false] {
-        let chosen: Vec<usize> = (0..mates.len()).filter(|&at| (mates[at] != NONE) == with_mate).collect();
+        let chosen: Vec<usize> =
+            (0..mates.len()).filter(|&at| (mates[at] != NONE) == with_mate).collect();
         let tids = ints::read(input, chosen.len())?;
         let positions = ints::read(input, chosen.len())?;
         let lengths = ints::read(input, chosen.len())?;
@@ -47,7 +57,8 @@ pub fn read(input: &mut Reader, core: &Core, mates: &[u32]) -> Result<Vec<Mate>>
 }
 
 fn plus(predicted: i32, residual: i64) -> Result<i32> {
-    let value = i64::from(predicted).checked_add(residual).and_then(|value| i32::try_from(value).ok());
+    let value =
+        i64::from(predicted).checked_add(residual).and_then(|value| i32::try_from(value).ok());
     value.ok_or_else(|| corrupt("a mate field is out of range"))
 }
 
@@ -79,5 +90,9 @@ fn pair_length(core: &Core, at: usize, mate: usize, pos: i64, end: i64) -> i64 {
     let mate_pos = i64::from(core.pos[mate]);
     let length = end.max(core.end(mate)) - pos.min(mate_pos);
     let leftmost = pos < mate_pos || pos == mate_pos && core.flag[at] & READ1 != 0;
-    if leftmost { length } else { -length }
+    if leftmost {
+        length
+    } else {
+        -length
+    }
 }

@@ -20,9 +20,9 @@ pub fn learn(core: &Core, all: &mut Sequences, record: usize, md: &[u8]) {
     let bases = all.start[record]..all.start[record + 1];
     let mut md = Cursor { rest: md, run: 0 };
     for place in places {
-        let slots = place.number..place.number + place.len();
+        let slots = place.number..place.number + place.length();
         let known = if aligns(place.op) {
-            let bases = &all.codes[bases.clone()][place.query..place.query + place.len()];
+            let bases = &all.codes[bases.clone()][place.query..place.query + place.length()];
             md.aligned(bases, &mut all.reference[slots])
         } else if place.op & 15 == DELETION && super::coverage::is_covered(place.op) {
             md.deleted(&mut all.reference[slots])
@@ -90,7 +90,11 @@ impl Cursor<'_> {
 
 fn copy_known(bases: &[u8], reference: &mut [u8]) {
     if bases.contains(&0) {
-        reference.iter_mut().zip(bases).filter(|(_, &base)| base != 0).for_each(|(slot, &base)| *slot = base);
+        reference
+            .iter_mut()
+            .zip(bases)
+            .filter(|(_, &base)| base != 0)
+            .for_each(|(slot, &base)| *slot = base);
     } else {
         reference.copy_from_slice(bases);
     }
@@ -125,21 +129,21 @@ pub fn describe(core: &Core, all: &Sequences, record: usize, md: &mut Vec<u8>) -
     for place in all.places(core, record) {
         match place.op & 15 {
             op if aligns(op) => {
-                let bases = &bases[place.query..place.query + place.len()];
-                let reference = &all.reference[place.number..place.number + place.len()];
-                summary.aligned += place.len() as i64;
+                let bases = &bases[place.query..place.query + place.length()];
+                let reference = &all.reference[place.number..place.number + place.length()];
+                summary.aligned += place.length() as i64;
                 summary.mismatches += matches(bases, reference, &mut run, md);
             }
             op @ (INSERTION | DELETION) => {
                 summary.gaps += 1;
-                summary.gap_bases += place.len() as i64;
+                summary.gap_bases += place.length() as i64;
                 if op == DELETION {
                     if !super::coverage::is_covered(place.op) {
                         return None;
                     }
                     number(&mut run, md);
                     md.push(b'^');
-                    let reference = &all.reference[place.number..place.number + place.len()];
+                    let reference = &all.reference[place.number..place.number + place.length()];
                     md.extend(reference.iter().map(|&code| LETTERS[usize::from(code & 15)]));
                 }
             }

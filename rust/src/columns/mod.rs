@@ -4,9 +4,9 @@
 //! from. Writer and reader derive from the same `Core`, so a prediction cannot differ between them.
 
 pub mod cigar;
+pub mod coverage;
 pub mod derive;
 pub mod fields;
-pub mod coverage;
 pub mod ints;
 pub mod lattice;
 pub mod mate;
@@ -188,7 +188,9 @@ impl Core {
         let chain = || std::iter::successors(Some(head), after);
         let flag = |at: u32| self.flag[at as usize];
         let primary = |read: u16| {
-            chain().find(|&at| flag(at) & NOT_PRIMARY == 0 && flag(at) & (READ1 | READ2) == read).unwrap_or(NONE)
+            chain()
+                .find(|&at| flag(at) & NOT_PRIMARY == 0 && flag(at) & (READ1 | READ2) == read)
+                .unwrap_or(NONE)
         };
         let (first, second) = (primary(READ1), primary(READ2));
         for at in chain() {

@@ -10,7 +10,8 @@ use crate::stream::{Reader, Writer};
 /// Link records of one name: for each record the next one and the previous one of its name.
 pub fn chains(rows: &[Row]) -> (Vec<u32>, Vec<u32>) {
     let (mut next, mut previous) = (vec![NONE; rows.len()], vec![NONE; rows.len()]);
-    let mut last: HashMap<&[u8], u32, Hasher> = HashMap::with_capacity_and_hasher(rows.len(), Hasher::default());
+    let mut last: HashMap<&[u8], u32, Hasher> =
+        HashMap::with_capacity_and_hasher(rows.len(), Hasher::default());
     for (at, row) in rows.iter().enumerate() {
         if row.name == b"*" {
             continue;

@@ -7,7 +7,8 @@ use crate::stream::{unzigzag, zigzag, Reader, Writer};
 pub fn write(out: &mut Writer, core: &Core) {
     write_contigs(out, core);
     write_positions(out, core);
-    let distance = |at: usize| if core.next[at] == NONE { 0 } else { i64::from(core.next[at]) - at as i64 };
+    let distance =
+        |at: usize| if core.next[at] == NONE { 0 } else { i64::from(core.next[at]) - at as i64 };
     ints::write(out, &(0..core.count()).map(distance).collect::<Vec<_>>());
     write_flags(out, core);
     out.bytes(&core.mapq);
@@ -43,7 +44,8 @@ fn write_contigs(out: &mut Writer, core: &Core) {
 fn read_contigs(input: &mut Reader, count: usize) -> Result<Vec<i32>> {
     let mut tids = Vec::with_capacity(count);
     for _ in 0..input.count(count)? {
-        let tid = i32::try_from(unzigzag(input.varint()?)).map_err(|_| corrupt("a contig is out of range"))?;
+        let tid = i32::try_from(unzigzag(input.varint()?))
+            .map_err(|_| corrupt("a contig is out of range"))?;
         let length = input.count(count - tids.len())?;
         tids.resize(tids.len() + length, tid);
     }
@@ -61,7 +63,8 @@ fn write_positions(out: &mut Writer, core: &Core) {
         at if core.tid[at] != core.tid[at - 1] => 0,
         at => i64::from(core.pos[at - 1]),
     };
-    let steps: Vec<i64> = (0..core.count()).map(|at| i64::from(core.pos[at]) - before(at)).collect();
+    let steps: Vec<i64> =
+        (0..core.count()).map(|at| i64::from(core.pos[at]) - before(at)).collect();
     ints::write(out, &steps);
 }
 

@@ -46,8 +46,13 @@ fn append(out: &mut Vec<u8>, qualities: &[u8], flag: u16) {
 /// The qualities of all records in their order, `length` bytes a record, as BAM stores them.
 pub fn read(input: &mut Reader, core: &Core) -> Result<Vec<u8>> {
     let present = input.exactly(core.count())?;
-    let lengths: Vec<u32> =
-        core.length.iter().zip(&present).filter(|(_, &has)| has == 1).map(|(&length, _)| length).collect();
+    let lengths: Vec<u32> = core
+        .length
+        .iter()
+        .zip(&present)
+        .filter(|(_, &has)| has == 1)
+        .map(|(&length, _)| length)
+        .collect();
     let mode = input.varint()?;
     let (size, coded) = input.coded()?;
     if lengths.iter().map(|&length| u64::from(length)).sum::<u64>() != size as u64 {

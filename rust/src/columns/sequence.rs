@@ -41,7 +41,7 @@ pub struct Place {
 }
 
 impl Place {
-    pub fn len(&self) -> usize {
+    pub fn length(&self) -> usize {
         (self.op >> 4) as usize
     }
 }
@@ -73,7 +73,15 @@ impl Sequences {
             *sum += length as usize;
             Some(*sum)
         }));
-        Self { codes, start, aligned, laid_out: false, coverage, consensus: vec![], reference: vec![] }
+        Self {
+            codes,
+            start,
+            aligned,
+            laid_out: false,
+            coverage,
+            consensus: vec![],
+            reference: vec![],
+        }
     }
 
     /// A tile that covers too much: every base is stored as it is.
@@ -117,7 +125,7 @@ impl Sequences {
         for record in (0..core.count()).filter(|&record| self.aligned[record]) {
             let bases = self.bases(record);
             for place in self.places(core, record).filter(|place| aligns(place.op)) {
-                let end = place.query + place.len();
+                let end = place.query + place.length();
                 count(&mut counts[place.number..], &bases[place.query..end]);
             }
         }
@@ -195,7 +203,7 @@ impl Differences {
         }
         let (before, mut since) = (self.gaps.len(), 0);
         for place in all.places(core, record).filter(|place| consumes_query(place.op)) {
-            let bases = &bases[place.query..place.query + place.len()];
+            let bases = &bases[place.query..place.query + place.length()];
             if aligns(place.op) {
                 since = self.compare(bases, &all.consensus[place.number..], since);
             } else {
@@ -233,7 +241,11 @@ pub fn differing<'a>(a: &'a [u8], b: &'a [u8]) -> impl Iterator<Item = usize> + 
 
 fn substitution(base: u8, consensus: u8) -> u8 {
     let (base, consensus) = (INDEX[usize::from(base & 15)], INDEX[usize::from(consensus & 15)]);
-    if base < 4 { (base + 3 - consensus) & 3 } else { base - 1 }
+    if base < 4 {
+        (base + 3 - consensus) & 3
+    } else {
+        base - 1
+    }
 }
 
 fn substituted(code: u8, consensus: u8) -> Result<u8> {
@@ -246,9 +258,14 @@ fn substituted(code: u8, consensus: u8) -> Result<u8> {
 
 /// Two bits a position.
 fn write_consensus(out: &mut Writer, consensus: &[u8]) {
-    let packed: Vec<u8> = consensus.chunks(4).map(|four| {
-        four.iter().enumerate().fold(0, |byte, (at, &code)| byte | INDEX[usize::from(code)] << (2 * at))
-    }).collect();
+    let packed: Vec<u8> = consensus
+        .chunks(4)
+        .map(|four| {
+            four.iter()
+                .enumerate()
+                .fold(0, |byte, (at, &code)| byte | INDEX[usize::from(code)] << (2 * at))
+        })
+        .collect();
     out.bytes(&packed);
 }
 
@@ -266,7 +283,8 @@ fn read_consensus(input: &mut Reader, length: usize) -> Result<Vec<u8>> {
 fn write_reference(out: &mut Writer, all: &Sequences) {
     let places: Vec<usize> = differing(&all.reference, &all.consensus).collect();
     let before = std::iter::once(0).chain(places.iter().map(|&at| at + 1));
-    let gaps: Vec<i64> = places.iter().zip(before).map(|(&at, before)| (at - before) as i64).collect();
+    let gaps: Vec<i64> =
+        places.iter().zip(before).map(|(&at, before)| (at - before) as i64).collect();
     out.varint(places.len() as u64);
     ints::write(out, &gaps);
     out.bytes(&places.iter().map(|&at| all.reference[at]).collect::<Vec<_>>());
@@ -279,7 +297,9 @@ fn read_reference(input: &mut Reader, consensus: &[u8]) -> Result<Vec<u8>> {
     let mut next = 0usize;
     for (gap, code) in gaps.into_iter().zip(input.exactly(count)?) {
         let at = usize::try_from(gap).ok().and_then(|gap| next.checked_add(gap));
-        let place = at.and_then(|at| reference.get_mut(at)).ok_or_else(|| corrupt("a reference base lies outside"))?;
+        let place = at
+            .and_then(|at| reference.get_mut(at))
+            .ok_or_else(|| corrupt("a reference base lies outside"))?;
         *place = code & 15;
         next = at.unwrap_or(next) + 1;
     }
@@ -292,10 +312,12 @@ pub fn read(input: &mut Reader, core: &Core) -> Result<Sequences> {
     let covered = input.count(1)? == 1;
     let codes = Vec::new();
     let mut all = if covered {
-        Sequences::laid_out(core, codes).ok_or_else(|| corrupt("a tile covers too many positions"))?
+        Sequences::laid_out(core, codes)
+            .ok_or_else(|| corrupt("a tile covers too many positions"))?
     } else {
         let aligned = vec![false; core.count()];
-        let coverage = Coverage::of(core, &aligned, 0).ok_or_else(|| corrupt("nothing is covered"))?;
+        let coverage =
+            Coverage::of(core, &aligned, 0).ok_or_else(|| corrupt("nothing is covered"))?;
         Sequences::empty(core, codes, aligned, coverage)
     };
     all.consensus = read_consensus(input, all.coverage.len)?;
@@ -333,16 +355,23 @@ impl Source<'_> {
         Ok(())
     }
 
-    fn aligned(&mut self, core: &Core, all: &Sequences, record: usize, count: i64, out: &mut Vec<u8>) -> Result<()> {
+    fn aligned(
+        &mut self,
+        core: &Core,
+        all: &Sequences,
+        record: usize,
+        count: i64,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
         let start = out.len();
         // Aligned bases are first those of the consensus; where they lie in the read is noted for the changes.
         let mut runs: Vec<(usize, usize)> = Vec::new();
         for place in all.places(core, record).filter(|place| consumes_query(place.op)) {
             if aligns(place.op) {
-                runs.push((out.len(), place.len()));
-                out.extend_from_slice(&all.consensus[place.number..place.number + place.len()]);
+                runs.push((out.len(), place.length()));
+                out.extend_from_slice(&all.consensus[place.number..place.number + place.length()]);
             } else {
-                self.loose(place.len(), out)?;
+                self.loose(place.length(), out)?;
             }
         }
         debug_assert_eq!(out.len() - start, core.length[record] as usize);
@@ -351,13 +380,19 @@ impl Source<'_> {
 
     fn change(&mut self, runs: &[(usize, usize)], count: i64, out: &mut [u8]) -> Result<()> {
         let outside = || corrupt("a difference lies outside its read");
-        let count = usize::try_from(count).ok().filter(|&count| count <= self.gaps.len()).ok_or_else(outside)?;
+        let count = usize::try_from(count)
+            .ok()
+            .filter(|&count| count <= self.gaps.len())
+            .ok_or_else(outside)?;
         let (gaps, rest) = self.gaps.split_at(count);
         let (bases, rest_of_bases) = self.bases.split_at(count);
         (self.gaps, self.bases) = (rest, rest_of_bases);
         let (mut run, mut offset) = (0, 0usize);
         for (&gap, &base) in gaps.iter().zip(bases) {
-            offset = usize::try_from(gap).ok().and_then(|gap| offset.checked_add(gap)).ok_or_else(outside)?;
+            offset = usize::try_from(gap)
+                .ok()
+                .and_then(|gap| offset.checked_add(gap))
+                .ok_or_else(outside)?;
             while runs.get(run).is_some_and(|&(_, length)| offset >= length) {
                 offset -= runs[run].1;
                 run += 1;

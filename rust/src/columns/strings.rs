@@ -78,7 +78,13 @@ pub fn read(input: &mut Reader, count: usize) -> Result<Strings> {
             let range = input.exactly(count)?.into_iter().map(word).collect::<Option<_>>();
             Ok(Strings { range: range.ok_or_else(mismatch)?, data: words.data })
         }
-        TERMINATED => split(input.bytes()?).and_then(|all| if all.range.len() == count { Ok(all) } else { Err(mismatch()) }),
+        TERMINATED => split(input.bytes()?).and_then(|all| {
+            if all.range.len() == count {
+                Ok(all)
+            } else {
+                Err(mismatch())
+            }
+        }),
         PLAIN => plain(ints::read(input, count)?, input.bytes()?),
         _ => Err(corrupt("unknown text coding")),
     }
@@ -110,4 +116,3 @@ fn plain(lengths: Vec<i64>, data: Vec<u8>) -> Result<Strings> {
     }
     Ok(Strings { data, range })
 }
-

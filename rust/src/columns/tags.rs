@@ -104,11 +104,17 @@ fn columns_of(list: &[u8], keys: &mut Vec<Key>) -> Vec<usize> {
     list.chunks_exact(4).map(|key| place(column_of([key[0], key[1], key[2], key[3]]))).collect()
 }
 
-fn split<'a>(row: &Row<'a>, record: usize, list: &mut Vec<u8>, tags: &mut Vec<Tag<'a>>) -> Result<()> {
+fn split<'a>(
+    row: &Row<'a>,
+    record: usize,
+    list: &mut Vec<u8>,
+    tags: &mut Vec<Tag<'a>>,
+) -> Result<()> {
     list.clear();
     tags.clear();
     for tag in tags::Tags::new(row.tags) {
-        let tag = Tag::new(tag.map_err(|error| error.within(&format!("record {record} of a tile")))?);
+        let tag =
+            Tag::new(tag.map_err(|error| error.within(&format!("record {record} of a tile")))?);
         list.extend(tag.key);
         tags.push(tag);
     }
@@ -131,7 +137,14 @@ impl<'a> Column<'a> {
             b'Z' | b'H' => self.write_text(out, key, derived),
             b'B' => {
                 let size = element_size(key[3]).unwrap_or(1);
-                ints::write(out, &self.values.iter().map(|value| (value.len() / size) as i64).collect::<Vec<_>>());
+                ints::write(
+                    out,
+                    &self
+                        .values
+                        .iter()
+                        .map(|value| (value.len() / size) as i64)
+                        .collect::<Vec<_>>(),
+                );
                 write_planes(out, &self.values.concat(), size);
             }
             kind => write_planes(out, &self.values.concat(), fixed_size(kind).unwrap_or(1)),
@@ -142,7 +155,9 @@ impl<'a> Column<'a> {
     fn write_integers(&self, out: &mut Writer, key: Key, derived: &mut Derived) {
         let source = Source::of_integer([key[0], key[1]]);
         let residuals = source.map(|source| {
-            let residual = |(&value, &record): (&i64, &u32)| value.wrapping_sub(derived.integer(source, record as usize));
+            let residual = |(&value, &record): (&i64, &u32)| {
+                value.wrapping_sub(derived.integer(source, record as usize))
+            };
             self.integers.iter().zip(&self.records).map(residual).collect::<Vec<_>>()
         });
         let residuals = residuals.filter(|residuals| cost(residuals) < cost(&self.integers));
@@ -178,13 +193,18 @@ fn write_planes(out: &mut Writer, data: &[u8], width: usize) {
 }
 
 fn read_planes(input: &mut Reader, width: usize) -> Result<Vec<u8>> {
-    let count = usize::try_from(input.varint()?).map_err(|_| corrupt("a tag column is too long"))?;
+    let count =
+        usize::try_from(input.varint()?).map_err(|_| corrupt("a tag column is too long"))?;
     let planes = (0..width).map(|_| input.exactly(count)).collect::<Result<Vec<_>>>()?;
     Ok((0..count).flat_map(|at| planes.iter().map(move |plane| plane[at])).collect())
 }
 
 /// Write the tags of all rows; returns the bytes that each tag took.
-pub fn write(out: &mut Writer, rows: &[Row], derived: &mut Derived) -> Result<Vec<([u8; 2], usize)>> {
+pub fn write(
+    out: &mut Writer,
+    rows: &[Row],
+    derived: &mut Derived,
+) -> Result<Vec<([u8; 2], usize)>> {
     let all = Collected::new(rows)?;
     ints::write(out, &all.list_of);
     out.varint(all.lists.len() as u64);
@@ -229,7 +249,8 @@ pub fn read(input: &mut Reader, count: usize) -> Result<Tags> {
         return Err(mismatch());
     }
     let mut keys = Vec::new();
-    let columns_of: Vec<Vec<usize>> = lists.iter().map(|list| columns_of(list, &mut keys)).collect();
+    let columns_of: Vec<Vec<usize>> =
+        lists.iter().map(|list| columns_of(list, &mut keys)).collect();
     let mut counts = vec![0usize; keys.len()];
     list_of.iter().flat_map(|&list| &columns_of[list]).for_each(|&column| counts[column] += 1);
     let read_one = |(&key, count): (&Key, usize)| Ok((Values::read(input, key, count)?, 0));
@@ -241,7 +262,8 @@ fn split_lists(lengths: &[i64], mut data: &[u8]) -> Result<Vec<Vec<u8>>> {
     let mut lists = Vec::with_capacity(lengths.len());
     for &length in lengths {
         let length = usize::try_from(length).ok().filter(|length| length % 4 == 0);
-        let (list, rest) = length.and_then(|length| data.split_at_checked(length)).ok_or_else(mismatch)?;
+        let (list, rest) =
+            length.and_then(|length| data.split_at_checked(length)).ok_or_else(mismatch)?;
         let valid = |key: &[u8]| match key[2] {
             b'Z' | b'H' => true,
             b'B' => element_size(key[3]).is_some(),
@@ -273,7 +295,11 @@ impl Values {
             }
             b'B' => {
                 let counts = ints::read(input, count)?;
-                Values::Arrays { counts, data: read_planes(input, element_size(key[3]).unwrap_or(1))?, start: 0 }
+                Values::Arrays {
+                    counts,
+                    data: read_planes(input, element_size(key[3]).unwrap_or(1))?,
+                    start: 0,
+                }
             }
             kind => {
                 let size = fixed_size(kind).unwrap_or(1);
@@ -287,7 +313,14 @@ impl Values {
     }
 
     /// Append the next value, which is number `at` of the column and of record `record`.
-    fn append(&mut self, kind: &[u8], at: usize, record: usize, derived: &mut Derived, out: &mut Vec<u8>) -> Result<()> {
+    fn append(
+        &mut self,
+        kind: &[u8],
+        at: usize,
+        record: usize,
+        derived: &mut Derived,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
         match self {
             Values::Integers { values, source } => {
                 let base = source.map_or(0, |source| derived.integer(source, record));
@@ -323,7 +356,12 @@ impl Values {
 
 impl Tags {
     /// Append the tags of a record; records come in their order, each once.
-    pub fn append(&mut self, record: usize, derived: &mut Derived, out: &mut Vec<u8>) -> Result<()> {
+    pub fn append(
+        &mut self,
+        record: usize,
+        derived: &mut Derived,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
         let list = self.list_of[record];
         for (key, &column) in self.lists[list].chunks_exact(4).zip(&self.columns_of[list]) {
             out.extend_from_slice(&key[..3]);

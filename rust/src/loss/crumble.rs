@@ -30,7 +30,7 @@ pub fn qualities(core: &Core, rows: &[Row]) -> Vec<u8> {
             continue;
         }
         for place in all.places(core, record).filter(|place| aligns(place.op)) {
-            for at in 0..place.len() {
+            for at in 0..place.length() {
                 let (query, position) = (place.query + at, place.number + at);
                 if sure[position] {
                     let agrees = all.bases(record)[query] == all.consensus[position];
@@ -54,24 +54,27 @@ fn coarser(agrees: bool, quality: u8) -> u8 {
 fn sure(core: &Core, all: &Sequences) -> Vec<bool> {
     let mut agree = vec![[0u32; 2]; all.coverage.len];
     let mut near_indel = vec![false; all.coverage.len];
-    let counts = |record: usize| core.flag[record] & NOT_COUNTED == 0 && core.mapq[record] >= MIN_MAPQ;
+    let counts =
+        |record: usize| core.flag[record] & NOT_COUNTED == 0 && core.mapq[record] >= MIN_MAPQ;
     for record in (0..core.count()).filter(|&record| all.aligned[record]) {
         let mut last = 0;
         for place in all.places(core, record) {
             if aligns(place.op) {
-                let bases = &all.bases(record)[place.query..place.query + place.len()];
+                let bases = &all.bases(record)[place.query..place.query + place.length()];
                 if counts(record) {
                     tally(bases, &all.consensus[place.number..], &mut agree[place.number..]);
                 }
-                last = place.number + place.len();
+                last = place.number + place.length();
             } else if matches!(place.op & 15, INSERTION | DELETION) {
-                let end = last + if is_covered(place.op) { place.len() } else { 0 };
+                let end = last + if is_covered(place.op) { place.length() } else { 0 };
                 let range = last.saturating_sub(NEAR)..(end + NEAR).min(near_indel.len());
                 near_indel[range].fill(true);
             }
         }
     }
-    let is_sure = |([agree, all], near): (&[u32; 2], bool)| *all >= MIN_DEPTH && agree * 10 >= all * 9 && !near;
+    let is_sure = |([agree, all], near): (&[u32; 2], bool)| {
+        *all >= MIN_DEPTH && agree * 10 >= all * 9 && !near
+    };
     agree.iter().zip(near_indel).map(is_sure).collect()
 }
 

@@ -31,7 +31,11 @@ fn is_whole(core: &Core, rows: &[Row], mates: &[u32], head: usize) -> bool {
     if core.flag[head] & PAIRED == 0 {
         return next == NONE && alone(head);
     }
-    next != NONE && mates[head] == next && core.next[next as usize] == NONE && alone(head) && alone(next as usize)
+    next != NONE
+        && mates[head] == next
+        && core.next[next as usize] == NONE
+        && alone(head)
+        && alone(next as usize)
 }
 
 fn has_supplement(row: &Row) -> bool {

@@ -15,7 +15,7 @@ struct Range {
 
 impl Range {
     fn middle(&self, probability: u32) -> u32 {
-        self.low + (u64::from(self.high - self.low) * u64::from(probability) >> 16) as u32
+        self.low + ((u64::from(self.high - self.low) * u64::from(probability)) >> 16) as u32
     }
 
     fn narrow(&mut self, bit: u32, middle: u32) {
@@ -77,7 +77,8 @@ pub struct Decoder<'a> {
 
 impl<'a> Decoder<'a> {
     pub fn new(input: &'a [u8]) -> Self {
-        let mut decoder = Self { range: Range { low: 0, high: u32::MAX }, value: 0, input, missing: 0 };
+        let mut decoder =
+            Self { range: Range { low: 0, high: u32::MAX }, value: 0, input, missing: 0 };
         for _ in 0..4 {
             decoder.value = decoder.value << 8 | decoder.byte();
         }

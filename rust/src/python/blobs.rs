@@ -38,7 +38,11 @@ fn zstd_compress<'py>(py: Python<'py>, data: &[u8], level: i32) -> PyResult<Boun
 }
 
 #[pyfunction]
-fn zstd_decompress<'py>(py: Python<'py>, data: &[u8], max_size: usize) -> PyResult<Bound<'py, PyBytes>> {
+fn zstd_decompress<'py>(
+    py: Python<'py>,
+    data: &[u8],
+    max_size: usize,
+) -> PyResult<Bound<'py, PyBytes>> {
     let data = py.detach(|| decompress(data, max_size))?;
     Ok(PyBytes::new(py, &data))
 }

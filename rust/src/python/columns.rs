@@ -101,7 +101,10 @@ impl PyBlocks {
 
 #[pyfunction]
 fn overlapping_records<'py>(
-    py: Python<'py>, records: &[u8], tid: i32, intervals: Vec<(i64, i64)>,
+    py: Python<'py>,
+    records: &[u8],
+    tid: i32,
+    intervals: Vec<(i64, i64)>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     Ok(PyBytes::new(py, &py.detach(|| overlapping(records, tid, &intervals))?))
 }
@@ -113,7 +116,12 @@ fn count_records(py: Python<'_>, stream: &[u8]) -> PyResult<usize> {
 
 #[pyfunction]
 fn blocks_of_records(
-    py: Python<'_>, records: &[u8], tid: i32, require: u16, exclude: u16, min_mapq: u8,
+    py: Python<'_>,
+    records: &[u8],
+    tid: i32,
+    require: u16,
+    exclude: u16,
+    min_mapq: u8,
 ) -> PyResult<PyBlocks> {
     let filter = Filter { require, exclude, min_mapq };
     Ok(PyBlocks(py.detach(|| Blocks::of_records(records, tid, filter))?))
@@ -134,7 +142,12 @@ fn count_contigs(py: Python<'_>, stream: &[u8]) -> PyResult<HashMap<i32, u64>> {
 
 #[pyfunction]
 fn blocks_of_core(
-    py: Python<'_>, core: &[u8], tid: i32, require: u16, exclude: u16, min_mapq: u8,
+    py: Python<'_>,
+    core: &[u8],
+    tid: i32,
+    require: u16,
+    exclude: u16,
+    min_mapq: u8,
 ) -> PyResult<PyBlocks> {
     let filter = Filter { require, exclude, min_mapq };
     let blocks = py.detach(|| decode_core(core).map(|core| Blocks::of_core(&core, tid, filter)));
@@ -181,7 +194,12 @@ impl PyRun {
     }
 
     fn text<'py>(
-        &self, py: Python<'py>, contig: &str, start: i64, end: i64, zeros: bool,
+        &self,
+        py: Python<'py>,
+        contig: &str,
+        start: i64,
+        end: i64,
+        zeros: bool,
     ) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &py.detach(|| self.0.text(contig, start, end, zeros)))
     }

@@ -31,13 +31,9 @@ impl Header {
     fn new(text: &[u8], contigs: Option<Vec<(String, u64)>>) -> Result<Self> {
         let contigs = contigs.map(|contigs| {
             let contigs = contigs.into_iter();
-            contigs
-                .map(|(name, length)| header::Contig { name, length })
-                .collect()
+            contigs.map(|(name, length)| header::Contig { name, length }).collect()
         });
-        Ok(Header {
-            inner: header::Header::new(text, contigs)?,
-        })
+        Ok(Header { inner: header::Header::new(text, contigs)? })
     }
 
     #[getter]
@@ -48,9 +44,7 @@ impl Header {
     #[getter]
     fn contigs(&self) -> Vec<(&str, u64)> {
         let contigs = self.inner.contigs().iter();
-        contigs
-            .map(|contig| (contig.name.as_str(), contig.length))
-            .collect()
+        contigs.map(|contig| (contig.name.as_str(), contig.length)).collect()
     }
 
     #[getter]
@@ -84,11 +78,7 @@ impl Records {
 impl Records {
     pub fn wrap(py: Python<'_>, records: record::Records) -> Self {
         let data = PyBytes::new(py, &records.data).unbind();
-        Records {
-            data,
-            count: records.count,
-            sum: records.digest,
-        }
+        Records { data, count: records.count, sum: records.digest }
     }
 }
 

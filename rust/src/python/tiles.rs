@@ -18,7 +18,12 @@ pub struct TileOptions {
 impl TileOptions {
     #[new]
     #[pyo3(signature = (profile="balanced", qualities=None, drop_tags=Vec::new(), drop_names=false))]
-    fn new(profile: &str, qualities: Option<&str>, drop_tags: Vec<String>, drop_names: bool) -> Result<Self> {
+    fn new(
+        profile: &str,
+        qualities: Option<&str>,
+        drop_tags: Vec<String>,
+        drop_names: bool,
+    ) -> Result<Self> {
         let effort = match profile {
             "fast" => Effort::Fast,
             "balanced" => Effort::Balanced,
@@ -27,17 +32,27 @@ impl TileOptions {
         };
         let qualities = qualities.map(Qualities::named).transpose()?;
         let tags = drop_tags.iter().map(|tag| tag_name(tag)).collect::<Result<_>>()?;
-        Ok(Self { inner: tile::Options { effort, loss: Loss { qualities, tags, names: drop_names } } })
+        Ok(Self {
+            inner: tile::Options { effort, loss: Loss { qualities, tags, names: drop_names } },
+        })
     }
 
     #[getter]
     fn max_reads(&self) -> usize {
-        if self.inner.effort == Effort::Small { 50_000 } else { 10_000 }
+        if self.inner.effort == Effort::Small {
+            50_000
+        } else {
+            10_000
+        }
     }
 
     #[getter]
     fn max_bytes(&self) -> usize {
-        if self.inner.effort == Effort::Small { 16 << 20 } else { 4 << 20 }
+        if self.inner.effort == Effort::Small {
+            16 << 20
+        } else {
+            4 << 20
+        }
     }
 }
 
@@ -123,7 +138,12 @@ fn encode_tile(py: Python<'_>, records: &[u8], options: &TileOptions) -> Result<
 }
 
 #[pyfunction]
-fn split_records(py: Python<'_>, records: &[u8], max_reads: usize, max_bytes: usize) -> Result<Vec<usize>> {
+fn split_records(
+    py: Python<'_>,
+    records: &[u8],
+    max_reads: usize,
+    max_bytes: usize,
+) -> Result<Vec<usize>> {
     py.detach(|| tile::split(records, max_reads, max_bytes))
 }
 
@@ -138,16 +158,26 @@ impl Selection {
     #[new]
     #[pyo3(signature = (tid=None, intervals=Vec::new(), require=0, exclude=0, exclude_all=0, min_mapq=0))]
     fn new(
-        tid: Option<i32>, intervals: Vec<(i64, i64)>, require: u16, exclude: u16, exclude_all: u16, min_mapq: u8,
+        tid: Option<i32>,
+        intervals: Vec<(i64, i64)>,
+        require: u16,
+        exclude: u16,
+        exclude_all: u16,
+        min_mapq: u8,
     ) -> Self {
-        Self { inner: select::Selection { tid, intervals, require, exclude, exclude_all, min_mapq } }
+        Self {
+            inner: select::Selection { tid, intervals, require, exclude, exclude_all, min_mapq },
+        }
     }
 }
 
 #[pyfunction]
 #[pyo3(signature = (core, rest, selection=None))]
 fn decode_tile<'py>(
-    py: Python<'py>, core: &[u8], rest: &[u8], selection: Option<&Selection>,
+    py: Python<'py>,
+    core: &[u8],
+    rest: &[u8],
+    selection: Option<&Selection>,
 ) -> Result<Bound<'py, PyBytes>> {
     let all = select::Selection::all();
     let selection = selection.map_or(&all, |selection| &selection.inner);
@@ -253,14 +283,21 @@ impl Index {
     }
 
     fn add_chunk(
-        &mut self, start: u64, end: u64, digest: u64, tiles: Vec<(PyRef<'_, TileRow>, u64, u64)>,
+        &mut self,
+        start: u64,
+        end: u64,
+        digest: u64,
+        tiles: Vec<(PyRef<'_, TileRow>, u64, u64)>,
     ) -> Result<()> {
         if end < start {
             return Err(Error::input("a chunk ends before it starts"));
         }
-        let entry = |(row, core_length, rest_length): &(PyRef<'_, TileRow>, u64, u64)| index::Entry {
-            extent: (&**row).into(), core_length: *core_length, rest_length: *rest_length,
-        };
+        let entry =
+            |(row, core_length, rest_length): &(PyRef<'_, TileRow>, u64, u64)| index::Entry {
+                extent: (&**row).into(),
+                core_length: *core_length,
+                rest_length: *rest_length,
+            };
         self.inner.add_chunk(start, end, digest, &tiles.iter().map(entry).collect::<Vec<_>>());
         Ok(())
     }
@@ -313,7 +350,10 @@ impl Index {
         ChunkRow {
             first_tid: entries.first().map_or(-1, |tile| tile.extent.first_tid),
             last_tid: entries.last().map_or(-1, |tile| tile.extent.last_tid),
-            start, end, digest, size: self.inner.size(chunk),
+            start,
+            end,
+            digest,
+            size: self.inner.size(chunk),
             reads: entries.iter().map(|tile| u64::from(tile.extent.reads)).sum(),
             tiles: entries.len(),
         }

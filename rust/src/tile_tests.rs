@@ -1,0 +1,144 @@
+//! Tiles against generated records, and against damage that has a right checksum.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::codecs::Effort;
+use crate::header::Header;
+use crate::loss::Loss;
+use crate::select::Selection;
+use crate::tile::{decode, encode, Options, Tile};
+
+const EFFORTS: [Effort; 3] = [Effort::Fast, Effort::Balanced, Effort::Small];
+
+/// Numbers without a pattern.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+
+    fn letters(&mut self, from: &[u8], count: u64) -> String {
+        (0..count).map(|_| from[self.below(from.len() as u64) as usize] as char).collect()
+    }
+}
+
+/// Pairs, clips, gaps, mismatches and tags of all types, in coordinate order.
+fn records(seed: u64, count: u64) -> Vec<u8> {
+    let mut random = Random(seed);
+    let mut text = String::new();
+    for at in 0..count {
+        let (pos, length) = (1 + at * 3, 40 + random.below(20));
+        let cigar = match random.below(5) {
+            0 => format!("5S{}M", length - 5),
+            1 => format!("10M2D{}M", length - 10),
+            2 => format!("10M3I{}M", length - 13),
+            3 => format!("12M200N{}M", length - 12),
+            _ => format!("{length}M"),
+        };
+        let flag = [99, 147, 83, 163, 0, 16, 4, 1024][random.below(8) as usize];
+        let bases = random.letters(b"AAAACCCGGTN", length);
+        let qualities = random.letters(b"!#5:FFFF", length);
+        let name =
+            format!("A1:2:H:1:11{:02}:{}:{}", random.below(9), 1000 + at / 2, random.below(3000));
+        text += &format!(
+            "{name}\t{flag}\tc\t{pos}\t{}\t{cigar}\t=\t{}\t{}\t{bases}\t{qualities}\tNM:i:{}\tMD:Z:{}\tXA:A:x\tXB:B:s,1,-2,{}\tXF:f:{}.5\tMC:Z:{length}M\n",
+            random.below(61), pos + random.below(300), random.below(400), random.below(4), length, random.below(999), random.below(9),
+        );
+    }
+    let header = Header::new(b"@SQ\tSN:c\tLN:100000\n", None).unwrap();
+    crate::sam::parse_sam(text.as_bytes(), &header, 1).unwrap().data
+}
+
+fn coded(records: &[u8], effort: Effort) -> Tile {
+    encode(records, &Options { effort, loss: Loss::default() }).unwrap()
+}
+
+#[test]
+fn records_come_back() {
+    for (seed, count) in [(1, 1), (2, 2), (3, 300), (4, 3_000)] {
+        let records = records(seed, count);
+        for effort in EFFORTS {
+            let tile = coded(&records, effort);
+            assert_eq!(tile.extent.reads as u64, count);
+            assert!(decode(&tile.core, &tile.rest, &Selection::all()).unwrap() == records);
+        }
+    }
+}
+
+#[test]
+fn damage_is_found_by_the_checksum() {
+    let tile = coded(&records(5, 200), Effort::Balanced);
+    for at in 0..tile.rest.len() {
+        let mut rest = tile.rest.clone();
+        rest[at] ^= 1 << (at % 8);
+        assert!(decode(&tile.core, &rest, &Selection::all()).is_err());
+    }
+    for at in 0..tile.core.len() {
+        let mut core = tile.core.clone();
+        core[at] ^= 1 << (at % 8);
+        assert!(decode(&core, &tile.rest, &Selection::all()).is_err());
+        assert!(decode(&tile.core[..at], &tile.rest, &Selection::all()).is_err());
+    }
+}
+
+/// Change bytes of a section and give it a right checksum.
+fn forged(section: &[u8], random: &mut Random) -> Vec<u8> {
+    let mut data = section[..section.len() - 8].to_vec();
+    for _ in 0..1 + random.below(3) {
+        let at = random.below(data.len() as u64) as usize;
+        match random.below(4) {
+            0 => data[at] = random.below(256) as u8,
+            1 => data[at] ^= 1 << random.below(8),
+            2 => data.truncate(at.max(1)),
+            _ => data[at] = 0xff,
+        }
+    }
+    let checksum = xxh3_64(&data);
+    data.extend(checksum.to_le_bytes());
+    data
+}
+
+#[test]
+fn forged_sections_never_panic() {
+    let mut random = Random(6);
+    let rounds = std::env::var("FUZZ_ROUNDS").map_or(3_000, |rounds| rounds.parse().unwrap());
+    for effort in EFFORTS {
+        let tile = coded(&records(7, 120), effort);
+        for _ in 0..rounds {
+            let _ = decode(&forged(&tile.core, &mut random), &tile.rest, &Selection::all());
+            let _ = decode(&tile.core, &forged(&tile.rest, &mut random), &Selection::all());
+        }
+    }
+}
+
+#[test]
+fn forged_indexes_and_statistics_never_panic() {
+    use crate::index::{Entry, Index};
+    let tile = coded(&records(8, 50), Effort::Fast);
+    let mut index = Index { contigs: vec![("c".to_owned(), 100_000)], ..Index::default() };
+    let entry = Entry {
+        extent: tile.extent,
+        core_length: tile.core.len() as u64,
+        rest_length: tile.rest.len() as u64,
+    };
+    index.add_chunk(0, 1 << 20, 77, &[entry, entry]);
+    let (bytes, stats) = (index.to_bytes(), tile.stats.to_bytes());
+    assert_eq!(Index::from_bytes(&bytes).unwrap(), index);
+    assert_eq!(crate::stats::Stats::from_bytes(&stats).unwrap(), tile.stats);
+    let mut random = Random(9);
+    for _ in 0..20_000 {
+        let mut bad = bytes.clone();
+        let at = random.below(bad.len() as u64) as usize;
+        bad[at] = random.below(256) as u8;
+        if let Ok(index) = Index::from_bytes(&bad) {
+            index.overlapping(0, 0, 1000);
+        }
+        let mut bad = stats.clone();
+        let at = random.below(bad.len() as u64) as usize;
+        bad[at] = random.below(256) as u8;
+        let _ = crate::stats::Stats::from_bytes(&bad);
+    }
+}

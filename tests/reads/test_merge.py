@@ -1,0 +1,65 @@
+"""Merged datasets hold the records of all, in order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import bams3
+from bams3 import _core
+from bams3.errors import ExistsError, UsageError
+from bams3.reads.merge import merge
+from bams3.reads.verify import verify
+from tests.reads.sample import make_bam, make_dataset, samtools
+
+
+@pytest.fixture(scope="module")
+def lanes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("merge")
+    return [make_bam(folder, 15_000, seed) for seed in (1, 2)]
+
+
+def lines(url: str | Path, *regions: str) -> list[str]:
+    with bams3.open(url) as dataset:
+        text = b"".join(
+            _core.format_sam(block, dataset.header) for block in dataset.query(*regions).blocks()
+        )
+    return text.decode().splitlines()
+
+
+def test_overlapping(lanes: list[Path], tmp_path: Path) -> None:
+    sources = [make_dataset(lane) for lane in lanes]
+    done = merge(str(tmp_path / "all"), sources)
+    assert done.records == 30_000
+    merged = lines(tmp_path / "all")
+    assert Counter(merged) == Counter(line for source in sources for line in lines(source))
+    places = [(line.split("\t")[2], int(line.split("\t")[3])) for line in merged]
+    order = {name: number for number, name in enumerate(bams3.open(sources[0]).contigs)}
+    keys = [(order.get(contig, 99), position) for contig, position in places]
+    assert keys == sorted(keys)
+    with bams3.open(tmp_path / "all") as dataset:
+        assert verify(dataset).ok
+    with pytest.raises(ExistsError):
+        merge(str(tmp_path / "all"), sources)
+
+
+def test_apart_is_copied(lanes: list[Path], tmp_path: Path) -> None:
+    sources = []
+    for contig in ("chr1", "chr2"):
+        part = tmp_path / f"{contig}.bam"
+        samtools("view", "-b", "--no-PG", "-o", part, lanes[0], contig)
+        sources.append(make_dataset(part))
+    done = merge(str(tmp_path / "all"), sources[::-1])
+    assert done.encoded == 0 and done.copied > 1
+    assert lines(tmp_path / "all") == samtools("view", lanes[0], "chr1", "chr2").splitlines()
+    with bams3.open(tmp_path / "all") as dataset:
+        assert verify(dataset).ok
+
+
+def test_other_contigs(lanes: list[Path], tmp_path: Path) -> None:
+    sam = tmp_path / "x.sam"
+    sam.write_text("@SQ\tSN:other\tLN:5\n")
+    with pytest.raises(UsageError, match="different contigs"):
+        merge(str(tmp_path / "all"), [make_dataset(lanes[0], overwrite=True), make_dataset(sam)])

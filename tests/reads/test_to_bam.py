@@ -1,0 +1,100 @@
+"""The records come back bit for bit, and the header with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pysam
+import pytest
+
+import bams3
+from bams3.reads import headers
+from bams3.reads.dataset import Dataset
+from bams3.reads.to_bam import to_bam
+from bams3.reads.verify import verify
+from tests.reads.sample import HEADER, make_bam, make_dataset, samtools
+
+
+@pytest.fixture(scope="module")
+def bam(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bam(tmp_path_factory.mktemp("to_bam"), count=15_000)
+
+
+@pytest.fixture(scope="module")
+def dataset(bam: Path) -> Iterator[Dataset]:
+    with bams3.open(make_dataset(bam)) as dataset:
+        yield dataset
+
+
+@pytest.mark.parametrize("ending", ["bam", "sam"])
+def test_whole(bam: Path, dataset: Dataset, tmp_path: Path, ending: str) -> None:
+    out = tmp_path / f"out.{ending}"
+    done = to_bam(dataset, out, pg=False)
+    assert done.records == 15_000
+    assert samtools("view", "-h", "--no-PG", out) == samtools("view", "-h", "--no-PG", bam)
+    assert [path.name for path in tmp_path.iterdir() if "part" in path.name] == []
+    if ending == "bam":
+        pysam.quickcheck(str(out))
+        assert samtools("idxstats", out) == samtools("idxstats", bam)
+        assert samtools("view", out, "chr2:100-900") == samtools("view", bam, "chr2:100-900")
+
+
+def test_cram(bam: Path, dataset: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "out.cram"
+    to_bam(dataset, out, pg=False, format=None)
+    theirs = tmp_path / "theirs.cram"
+    samtools("view", "-C", "--output-fmt-option", "no_ref=1", "-o", theirs, bam)
+    assert samtools("view", out) == samtools("view", theirs)
+    assert (tmp_path / "out.cram.crai").exists()
+
+
+def test_region(bam: Path, dataset: Dataset, tmp_path: Path) -> None:
+    regions = ["chr1:60,000-140,000", "chr1:100,000-200,000"]
+    to_bam(dataset, tmp_path / "out.bam", regions=regions)
+    assert samtools("view", tmp_path / "out.bam") == samtools("view", "-M", bam, *regions)
+
+
+def test_program_line(dataset: Dataset, tmp_path: Path) -> None:
+    to_bam(dataset, tmp_path / "out.bam", command_line="bams3 to-bam x")
+    text = samtools("view", "-H", "--no-PG", tmp_path / "out.bam")
+    version = bams3.__version__
+    line = f"@PG\tID:bams3\tPN:bams3\tPP:aligner\tVN:{version}\tCL:bams3 to-bam x\n"
+    assert text == HEADER + line
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"", b"@HD\tVN:1.6\tSO:coordinate\n"),
+        (b"@HD\tVN:1.5\tSO:unsorted\tGO:query\n", b"@HD\tVN:1.5\tSO:coordinate\n"),
+        (b"@HD\tVN:1.5\n@CO\tx\n", b"@HD\tVN:1.5\tSO:coordinate\n@CO\tx\n"),
+    ],
+)
+def test_order_in_header(before: bytes, after: bytes) -> None:
+    assert headers.sorted_by_coordinate(before) == after
+
+
+def test_verify(bam: Path, dataset: Dataset, tmp_path: Path) -> None:
+    assert verify(dataset, against=str(bam)).ok
+    assert verify(dataset, quick=True).ok
+    part = tmp_path / "part.bam"
+    samtools("view", "-b", "-F", "16", "-o", part, bam)
+    (problem,) = verify(dataset, against=str(part)).problems
+    assert "first on chr1" in problem
+
+
+def test_verify_finds_damage(bam: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy.bams3"
+    shutil.copytree(bam.with_suffix(".bams3"), copy)
+    chunk = min(copy.glob("data/*/*.chunk"))
+    data = chunk.read_bytes()
+    chunk.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with bams3.open(copy) as dataset:
+        assert verify(dataset, quick=True).ok
+        assert chunk.name in verify(dataset).problems[0]
+    chunk.unlink()
+    with bams3.open(copy) as dataset:
+        assert "missing" in verify(dataset, quick=True).problems[0]
