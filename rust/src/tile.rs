@@ -124,7 +124,7 @@ fn code_rest(core: &Core, rows: &[Row], effort: Effort, sizes: &mut Sizes) -> Re
     sizes.mark("sequence", &out);
     quality::write(&mut out, rows);
     sizes.mark("quality", &out);
-    let qualities: Vec<u8> = rows.iter().flat_map(|row| row.qualities).copied().collect();
+    let qualities = rows.iter().map(|row| row.qualities).collect::<Vec<_>>().concat();
     let mut derived = Derived::new(core, &mates, &sequences, &qualities);
     let before = out.size();
     let of_tags = tags::write(&mut out, rows, &mut derived)?;
