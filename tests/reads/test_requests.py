@@ -26,7 +26,7 @@ WEIGHTS = [1.8**step for step in range(39)]
 
 
 def deep_sam(seed: int = 1) -> str:
-    """Reads of 30x depth with some errors, and as much in the qualities as those of a HiSeq have."""
+    """Reads of 30x depth with errors, and qualities that cost as much as those of a HiSeq."""
     chance = random.Random(seed)
     genome = "".join(chance.choices("ACGT", k=LENGTH + READ))
     starts = sorted(chance.randrange(LENGTH) for _ in range(LENGTH * DEPTH // READ))

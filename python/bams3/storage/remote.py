@@ -224,7 +224,7 @@ def translate(error: Exception, url: str) -> Bams3Error:
     if is_redirect(error) or code == "AuthorizationHeaderMalformed":
         return StorageError(
             f"{url}: the bucket is in another region" + (f": {why}" if code else ""),
-            "set --region or AWS_REGION",
+            "set --aws-region or AWS_REGION",
         )
     if code == "NoSuchBucket":
         return NotFoundError(
