@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from bams3 import _core
 from bams3.errors import Bams3Error, CorruptError, NotFoundError
-from bams3.reads.pipeline import cpus, ordered
+from bams3.reads.limits import cpus
+from bams3.reads.pipeline import ordered
 from bams3.storage import copy_between
 
 if TYPE_CHECKING:
