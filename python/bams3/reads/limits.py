@@ -40,7 +40,7 @@ def _quotas() -> Iterator[int]:
 def _groups(controller: str) -> Iterator[Path]:
     """Yield the folders of this process's cgroup and of all above it."""
     for line in _read(MEMBERSHIP).splitlines():
-        _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
         if controllers and controller not in controllers.split(","):
             continue
         top = CGROUP / controller if controllers else CGROUP
