@@ -63,7 +63,9 @@ fn records_come_back() {
         for effort in EFFORTS {
             let tile = coded(&records, effort);
             assert_eq!(tile.extent.reads as u64, count);
-            assert!(decode(&tile.core, &tile.rest, &Selection::all(), i32::MAX).unwrap() == records);
+            assert!(
+                decode(&tile.core, &tile.rest, &Selection::all(), i32::MAX).unwrap() == records
+            );
         }
     }
 }
@@ -108,8 +110,10 @@ fn forged_sections_never_panic() {
     for effort in EFFORTS {
         let tile = coded(&records(7, 120), effort);
         for _ in 0..rounds {
-            let _ = decode(&forged(&tile.core, &mut random), &tile.rest, &Selection::all(), i32::MAX);
-            let _ = decode(&tile.core, &forged(&tile.rest, &mut random), &Selection::all(), i32::MAX);
+            let _ =
+                decode(&forged(&tile.core, &mut random), &tile.rest, &Selection::all(), i32::MAX);
+            let _ =
+                decode(&tile.core, &forged(&tile.rest, &mut random), &Selection::all(), i32::MAX);
         }
     }
 }

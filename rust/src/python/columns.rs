@@ -106,7 +106,8 @@ fn overlapping_records<'py>(
     tid: i32,
     intervals: Vec<(i64, i64)>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    Ok(PyBytes::new(py, &py.detach(|| overlapping(records, tid, &intervals)).map_err(Error::stored)?))
+    let chosen = py.detach(|| overlapping(records, tid, &intervals));
+    Ok(PyBytes::new(py, &chosen.map_err(Error::stored)?))
 }
 
 #[pyfunction]
