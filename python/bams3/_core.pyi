@@ -75,7 +75,7 @@ class Bins:
 class Parts:
     """A record stream with its records in order of bin."""
 
-def partition(records: bytes, bins: Bins) -> Parts:
+def partition(records: Records, bins: Bins) -> Parts:
     """The costly half of `Sorter.add`, for any thread."""
 
 @final

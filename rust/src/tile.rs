@@ -7,6 +7,7 @@ use crate::cigar::{SKIP, SOFT_CLIP};
 use crate::codecs::Effort;
 use crate::columns::derive::Derived;
 use crate::columns::sequence::{self, Sequences};
+use crate::columns::tags::Collected;
 use crate::columns::{cigar, mate, md, name, position, quality, rows, tags, Core, Row};
 use crate::error::{corrupt, Error, Result};
 use crate::loss::{self, Loss};
@@ -14,7 +15,6 @@ use crate::record::{bin_of, iterate};
 use crate::select::Selection;
 use crate::stats::Stats;
 use crate::stream::{Reader, Writer};
-use crate::tags::Tags;
 
 /// No tile has more records.
 const MAX_READS: usize = 1 << 20;
@@ -119,7 +119,8 @@ fn code_rest(core: &Core, rows: &[Row], effort: Effort, sizes: &mut Sizes) -> Re
     name::write(&mut out, core, rows);
     sizes.mark("name", &out);
     let mut sequences = Sequences::from_rows(core, rows);
-    learn_reference(core, rows, &mut sequences);
+    let tags = Collected::new(rows)?;
+    learn_reference(core, &tags, &mut sequences);
     sequence::write(&mut out, core, &sequences);
     sizes.mark("sequence", &out);
     quality::write(&mut out, rows);
@@ -127,7 +128,7 @@ fn code_rest(core: &Core, rows: &[Row], effort: Effort, sizes: &mut Sizes) -> Re
     let qualities = rows.iter().map(|row| row.qualities).collect::<Vec<_>>().concat();
     let mut derived = Derived::new(core, &mates, &sequences, &qualities);
     let before = out.size();
-    let of_tags = tags::write(&mut out, rows, &mut derived)?;
+    let of_tags = tags::write(&mut out, &tags, &mut derived);
     let counted: usize = of_tags.iter().map(|(_, size)| size).sum();
     sizes.list.push(("tags".to_owned(), out.size() - before - counted));
     sizes.list.extend(
@@ -136,14 +137,10 @@ fn code_rest(core: &Core, rows: &[Row], effort: Effort, sizes: &mut Sizes) -> Re
     Ok(out.finish())
 }
 
-fn learn_reference(core: &Core, rows: &[Row], sequences: &mut Sequences) {
-    for (record, row) in
-        rows.iter().enumerate().filter(|&(record, _)| sequences.aligned[record]).collect::<Vec<_>>()
-    {
-        for tag in Tags::new(row.tags).map_while(Result::ok) {
-            if tag.name == *b"MD" && tag.kind == b'Z' {
-                md::learn(core, sequences, record, tag.value);
-            }
+fn learn_reference(core: &Core, tags: &Collected, sequences: &mut Sequences) {
+    for (record, value) in tags.text(*b"MD") {
+        if sequences.aligned[record] {
+            md::learn(core, sequences, record, value);
         }
     }
 }

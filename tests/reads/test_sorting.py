@@ -13,11 +13,11 @@ from tests.reads import made
 BLOCK = 10_000
 
 
-def parsed(text: str) -> tuple[_core.Header, list[bytes]]:
+def parsed(text: str) -> tuple[_core.Header, list[_core.Records]]:
     head = _core.Header(made.header().encode())
     lines = text.splitlines(keepends=True)
     blocks = ["".join(lines[at : at + 100]).encode() for at in range(0, len(lines), 100)]
-    return head, [_core.parse_sam(block, head, 1).data for block in blocks]
+    return head, [_core.parse_sam(block, head, 1) for block in blocks]
 
 
 def read_out(fragment: _core.Fragment) -> list[bytes]:
@@ -28,12 +28,12 @@ def read_out(fragment: _core.Fragment) -> list[bytes]:
     return blocks
 
 
-def sort(head: _core.Header, blocks: list[bytes], width: int) -> list[bytes]:
+def sort(head: _core.Header, blocks: list[_core.Records], width: int) -> list[bytes]:
     bins = _core.Bins(head.contigs, width)
     sorter = _core.Sorter(bins)
     for block in blocks:
         sorter.add(_core.partition(block, bins))
-    assert sorter.held >= sum(map(len, blocks))
+    assert sorter.held >= sum(len(block.data) for block in blocks)
     out = [block for bin in sorter.filled() for block in read_out(sorter.take_sorted(bin))]
     assert sorter.held == 0
     return out
@@ -68,10 +68,10 @@ def test_merging_fragments_is_sorting_it_all() -> None:
 
 def test_the_cutter_loses_nothing_and_keeps_limits() -> None:
     head, blocks = parsed(made.shuffled(1500))
-    blocks = sort(head, blocks, 1000)
+    ordered = sort(head, blocks, 1000)
     cutter = _core.Cutter(_core.Bins(head.contigs, 1000), 50, 20_000)
-    tiles = [tile for block in blocks for tile in cutter.push(block)] + cutter.finish()
-    assert b"".join(records for _, records in tiles) == b"".join(blocks)
+    tiles = [tile for block in ordered for tile in cutter.push(block)] + cutter.finish()
+    assert b"".join(records for _, records in tiles) == b"".join(ordered)
     assert all(cut.reads == 1 or len(records) <= 20_000 for cut, records in tiles)
     assert max(cut.reads for cut, _ in tiles) <= 50
     unplaced = [cut for cut, _ in tiles if cut.last[0] < 0]
@@ -83,7 +83,7 @@ def test_the_cutter_refuses_disorder() -> None:
     head, blocks = parsed(made.line("b", position=200) + made.line("a", position=100))
     cutter = _core.Cutter(_core.Bins(head.contigs, 1000), 50, 20_000)
     with pytest.raises(InputError, match=r"record 2 \(a\) at chr1:100 comes after chr1:200"):
-        cutter.push(blocks[0])
+        cutter.push(blocks[0].data)
 
 
 def test_a_contig_beyond_the_header_is_refused() -> None:

@@ -31,9 +31,9 @@ _ENCODING = 320 << 20
 # Memory that encoding takes for each byte of a tile. Measured, one tile of each profile in a fresh
 # process: 14 with "small" and reads of 150 bases, 9 with the others, 6 to 7 with long reads.
 _PER_TILE_BYTE = 15
-# Freed blocks that the C library may keep for reuse, for each thread. Less costs system time, which
-# is nothing beside that of "small", whose blocks are four times as large.
-_KEPT = 16 << 20
+# Freed blocks that the C library may keep for reuse: for all threads, and for each of "small". Less
+# costs system time, which is nothing beside that of "small", whose blocks are four times as large.
+_KEPT = 128 << 20
 _KEPT_SMALL = 1 << 20
 
 
@@ -156,7 +156,8 @@ def convert(
         drop_tags=tuple(drop_tags),
         drop_names=drop_names,
     )
-    give_memory_back(_KEPT_SMALL if profile == "small" else _KEPT)
+    kept = _KEPT // max(options.workers, 2)
+    give_memory_back(_KEPT_SMALL if profile == "small" else kept)
     job = _Conversion(options, open_store(destination, storage), overwrite, progress)
     spill = open_store(spill_dir, storage) if spill_dir else job.store
     with job:
@@ -247,7 +248,7 @@ class _Conversion:
     def _sorted(self, input: Input, bins: _core.Bins, spill: Spill) -> Iterator[bytes]:
         sorter = _core.Sorter(bins)
         buffer = self.options.sort_buffer
-        for batch in input.batches(lambda records: _core.partition(records.data, bins)):
+        for batch in input.batches(lambda records: _core.partition(records, bins)):
             self.totals.add(batch.records)
             sorter.add(batch.made)
             if sorter.held > buffer:

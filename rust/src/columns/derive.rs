@@ -128,11 +128,9 @@ impl<'a> Derived<'a> {
 
     fn score(&self, record: usize) -> i64 {
         let range = self.sequences.start[record]..self.sequences.start[record + 1];
-        self.qualities[range]
-            .iter()
-            .filter(|&&quality| (15..0xff).contains(&quality))
-            .map(|&q| i64::from(q))
-            .sum()
+        let counted =
+            |&quality: &u8| if (15..0xff).contains(&quality) { u32::from(quality) } else { 0 };
+        self.qualities[range].iter().map(counted).sum::<u32>().into()
     }
 
     /// 1-based. Reverse: the end and the clips behind it; forward: the start less the clips before it.

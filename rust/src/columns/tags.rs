@@ -55,7 +55,7 @@ struct Column<'a> {
 
 /// The tags of a tile, by list and by column, both in order of first appearance.
 #[derive(Default)]
-struct Collected<'a> {
+pub struct Collected<'a> {
     lists: Vec<Vec<u8>>,
     list_of: Vec<i64>,
     keys: Vec<Key>,
@@ -65,7 +65,8 @@ struct Collected<'a> {
 }
 
 impl<'a> Collected<'a> {
-    fn new(rows: &[Row<'a>]) -> Result<Self> {
+    /// Collect the tags of all rows.
+    pub fn new(rows: &[Row<'a>]) -> Result<Self> {
         let mut all = Self::default();
         let mut known: HashMap<Vec<u8>, usize, Xxh3DefaultBuilder> = HashMap::default();
         let (mut list, mut tags) = (Vec::new(), Vec::new());
@@ -84,6 +85,15 @@ impl<'a> Collected<'a> {
             }
         }
         Ok(all)
+    }
+
+    /// The text values of a tag, and the records that they are of.
+    pub fn text(&self, name: [u8; 2]) -> impl Iterator<Item = (usize, &'a [u8])> + '_ {
+        let columns = self.keys.iter().zip(&self.columns);
+        let of_name = columns.filter(move |(key, _)| key[..3] == [name[0], name[1], b'Z']);
+        of_name.flat_map(|(_, column)| {
+            column.records.iter().map(|&record| record as usize).zip(column.values.iter().copied())
+        })
     }
 
     fn add_list(&mut self, list: &[u8]) -> usize {
@@ -202,12 +212,7 @@ fn read_planes(input: &mut Reader, width: usize) -> Result<Vec<u8>> {
 }
 
 /// Write the tags of all rows; returns the bytes that each tag took.
-pub fn write(
-    out: &mut Writer,
-    rows: &[Row],
-    derived: &mut Derived,
-) -> Result<Vec<([u8; 2], usize)>> {
-    let all = Collected::new(rows)?;
+pub fn write(out: &mut Writer, all: &Collected, derived: &mut Derived) -> Vec<([u8; 2], usize)> {
     ints::write(out, &all.list_of);
     out.varint(all.lists.len() as u64);
     ints::write(out, &all.lists.iter().map(|list| list.len() as i64).collect::<Vec<_>>());
@@ -218,7 +223,7 @@ pub fn write(
         column.write(out, key, derived);
         sizes.push(([key[0], key[1]], out.size() - before));
     }
-    Ok(sizes)
+    sizes
 }
 
 enum Values {

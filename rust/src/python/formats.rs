@@ -56,7 +56,7 @@ impl Header {
 /// A parsed record stream.
 #[pyclass(frozen, module = "bams3._core")]
 pub struct Records {
-    pub data: Py<PyBytes>,
+    pub data: Vec<u8>,
     #[pyo3(get)]
     pub count: u64,
     pub sum: u128,
@@ -65,8 +65,8 @@ pub struct Records {
 #[pymethods]
 impl Records {
     #[getter]
-    fn data(&self, py: Python<'_>) -> Py<PyBytes> {
-        self.data.clone_ref(py)
+    fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.data)
     }
 
     #[getter]
@@ -76,9 +76,8 @@ impl Records {
 }
 
 impl Records {
-    pub fn wrap(py: Python<'_>, records: record::Records) -> Self {
-        let data = PyBytes::new(py, &records.data).unbind();
-        Records { data, count: records.count, sum: records.digest }
+    pub fn wrap(records: record::Records) -> Self {
+        Records { data: records.data, count: records.count, sum: records.digest }
     }
 }
 
@@ -91,7 +90,7 @@ fn sam_header_length(data: &[u8], r#final: bool) -> Option<usize> {
 #[pyfunction]
 fn parse_sam(py: Python<'_>, data: &[u8], header: &Header, first_line: u64) -> Result<Records> {
     let records = py.detach(|| sam::parse_sam(data, &header.inner, first_line))?;
-    Ok(Records::wrap(py, records))
+    Ok(Records::wrap(records))
 }
 
 #[pyfunction]
@@ -141,7 +140,7 @@ fn bam_complete(py: Python<'_>, data: &[u8]) -> Result<usize> {
 #[pyfunction]
 fn parse_bam(py: Python<'_>, data: &[u8], header: &Header, first_record: u64) -> Result<Records> {
     let records = py.detach(|| bam::parse_bam(data, &header.inner, first_record))?;
-    Ok(Records::wrap(py, records))
+    Ok(Records::wrap(records))
 }
 
 /// Digest of a record stream that is canonical already.

@@ -9,6 +9,7 @@ use crate::bins;
 use crate::cut::{Cut, Cutter, Limits};
 use crate::error::Result;
 use crate::merge::Merger;
+use crate::python::formats::Records;
 use crate::sort::{self, Fragment, Parts, Sorter};
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -36,14 +37,14 @@ impl PyBins {
 #[pyclass(name = "Parts", module = "bams3._core", frozen)]
 struct PyParts {
     parts: Parts,
-    data: Py<PyBytes>,
+    records: Py<Records>,
 }
 
 #[pyfunction]
-fn partition(py: Python<'_>, records: Bound<'_, PyBytes>, bins: &PyBins) -> PyResult<PyParts> {
-    let data = records.as_bytes();
+fn partition(py: Python<'_>, records: Py<Records>, bins: &PyBins) -> Result<PyParts> {
+    let data = &records.get().data;
     let parts = py.detach(|| sort::partition(data, &bins.0))?;
-    Ok(PyParts { parts, data: records.unbind() })
+    Ok(PyParts { parts, records })
 }
 
 #[pyclass(name = "Sorter", module = "bams3._core", frozen)]
@@ -57,7 +58,7 @@ impl PySorter {
     }
 
     fn add(&self, py: Python<'_>, parts: &PyParts) {
-        let data = parts.data.as_bytes(py);
+        let data = &parts.records.get().data;
         py.detach(|| lock(&self.0).add(&parts.parts, data));
     }
 
