@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections import defaultdict
 
 from tests.format.cursor import Corrupt, Cursor
-from tests.format.rans import CAT, NO_SIZE, ORDER, PACK, RLE, STRIPE, pack_header, unpack
+from tests.format.rans import CAT, NO_SIZE, ORDER, PACK, RLE, STRIPE, pack_header, stripe, unpack
 
 EXTERNAL = 4
 STEP, LIMIT = 16, (1 << 16) - 17
 
 
-def decode(payload: bytes) -> bytes:
-    """The bytes of one arithmetic coded stream."""
+def decode(payload: bytes, size: int | None = None) -> bytes:
+    """The bytes of one arithmetic coded stream; `size` where the stream does not tell."""
     cursor = Cursor(payload)
     flags = cursor.byte()
-    if flags & (EXTERNAL | STRIPE | NO_SIZE):
+    if not flags & NO_SIZE:
+        size = cursor.uint7()
+    if size is None or flags & EXTERNAL:
         raise Corrupt(f"arithmetic coder with flags {flags}")
-    full_size = size = cursor.uint7()
+    if flags & STRIPE:
+        return stripe(cursor, size, decode)
+    full_size = size
     if flags & PACK:
         symbols, size = pack_header(cursor)
     raw = cursor.take(size) if flags & CAT else _entropy(cursor, flags, size)

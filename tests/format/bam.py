@@ -11,8 +11,6 @@ from tests.format.core import ON_REFERENCE, Cigar, N, Record, S
 LONGEST_CIGAR = 65535
 
 
-
-
 def pack(record: Record) -> bytes:
     """A record as BAM has it, with its block_size."""
     cigar, tags = record.cigar, record.tags

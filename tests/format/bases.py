@@ -11,10 +11,12 @@ from tests.format.primitives import integers, stream
 INDEX_TO_CODE = [b"=ACMGRSVTWYHKDBN".index(letter) for letter in b"ACGTN=MRSVWYHKDB"]
 
 
-def read(cursor: Cursor, records: list[Record]) -> bool:
-    """Fill in bases, and the reference codes of aligned records; whether any were laid out."""
-    laid_out = cursor.varint() == 1
-    aligned = [r for r in records if laid_out and r.aligned]
+def read(cursor: Cursor, records: list[Record]) -> None:
+    """Fill in bases, and the reference under records that are laid out."""
+    any_laid_out = cursor.varint() == 1
+    for record in records:
+        record.laid_out = any_laid_out and record.aligned
+    aligned = [record for record in records if record.laid_out]
     number = _number_positions(aligned)
     consensus = _unpack(stream(cursor), len(number))
     reference = _reference(cursor, consensus)
@@ -23,14 +25,13 @@ def read(cursor: Cursor, records: list[Record]) -> bool:
     values = iter(stream(cursor))
     other = iter(stream(cursor))
     for record in records:
-        if laid_out and record.aligned:
+        if record.laid_out:
             places = [number.get((record.tid, p)) for p in _positions(record)]
             spots = _spots(next(counts), gaps)
             record.bases = list(_laid(record, places, consensus, spots, values, other))
             record.reference = [15 if p is None else reference[p] for p in places]
         else:
             record.bases = [INDEX_TO_CODE[next(other)] for _ in range(record.length)]
-    return laid_out
 
 
 def _number_positions(aligned: list[Record]) -> dict[tuple[int, int], int]:
@@ -86,7 +87,6 @@ def _laid(
     values: Iterator[int],
     other: Iterator[int],
 ) -> Iterator[int]:
-    matched = iter([])
     place, matches = 0, 0
     for op, length in record.cigar:
         if op in MATCHES:

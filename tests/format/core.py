@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from tests.format.cursor import Corrupt, Cursor
 from tests.format.primitives import integers, stream, unzigzag
 
-M, I, D, N, S, H, P, EQUAL, X = range(9)
-ON_READ = frozenset((M, I, S, EQUAL, X))
+M, INS, D, N, S, H, P, EQUAL, X = range(9)
+ON_READ = frozenset((M, INS, S, EQUAL, X))
 ON_REFERENCE = frozenset((M, D, N, EQUAL, X))
 MATCHES = frozenset((M, EQUAL, X))
 LONGEST_COVERED_DELETION = 10_000
@@ -34,9 +34,11 @@ class Record:
     pnext: int = -1
     tlen: int = 0
     bases: list[int] = field(default_factory=list)
+    laid_out: bool = False
     reference: list[int] = field(default_factory=list)
     qualities: bytes = b""
-    tags: list[tuple[bytes, object]] = field(default_factory=list)
+    tags: bytes = b""
+    packed: bytes = b""
 
     @property
     def end(self) -> int:

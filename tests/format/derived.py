@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.format.core import LONGEST_COVERED_DELETION, MATCHES, Cigar, D, H, I, Record, S, covered
+from tests.format.core import (
+    LONGEST_COVERED_DELETION,
+    MATCHES,
+    ON_READ,
+    Cigar,
+    D,
+    H,
+    INS,
+    Record,
+    S,
+    covered,
+)
 
 CODES = b"=ACMGRSVTWYHKDBN"
 OPERATIONS = b"MIDNSHP=X"
@@ -23,44 +34,42 @@ class Differences:
 
 
 def differences(record: Record) -> Differences | None:
-    """None if the record is not aligned, or has a D that is not covered."""
-    if not record.aligned or any(
+    """None if the record is not laid out, or has a D that is not covered."""
+    if not record.laid_out or any(
         op == D and n > LONGEST_COVERED_DELETION for op, n in record.cigar
     ):
         return None
-    gaps = [n for op, n in record.cigar if op in (I, D)]
+    gaps = [n for op, n in record.cigar if op in (INS, D)]
     matched = sum(n for op, n in record.cigar if op in MATCHES)
     md, differing = _md(record)
     return Differences(md, differing, len(gaps), sum(gaps), matched)
 
 
 def _md(record: Record) -> tuple[bytes, int]:
-    out, run, differing, in_deletion = bytearray(), 0, 0, False
-    for op, base, reference in _columns(record):
+    """MD, and the number of differing bases."""
+    out, run, differing = bytearray(), 0, 0
+    for op, bases, reference in _operations(record):
         if op == D:
-            if not in_deletion:
-                out += b"%d^" % run
-                run = 0
-            out.append(CODES[reference])
-        elif base == 0 or base == reference != 15:
-            run += 1
-        else:
-            out += b"%d%c" % (run, CODES[reference])
-            run, differing = 0, differing + 1
-        in_deletion = op == D
+            out += b"%d^%b" % (run, bytes(CODES[code] for code in reference))
+            run = 0
+            continue
+        for base, code in zip(bases, reference, strict=True):
+            if base == 0 or base == code != 15:
+                run += 1
+            else:
+                out += b"%d%c" % (run, CODES[code])
+                run, differing = 0, differing + 1
     return bytes(out + b"%d" % run), differing
 
 
-def _columns(record: Record) -> Iterator[tuple[int, int, int]]:
-    """Operation, base and reference of each covered position."""
+def _operations(record: Record) -> Iterator[tuple[int, list[int], list[int]]]:
+    """Each covered operation, with the bases and the reference under it."""
     read, place = 0, 0
     for op, length in record.cigar:
         if covered(op, length):
-            for k in range(length):
-                base = 0 if op == D else record.bases[read + k]
-                yield op, base, record.reference[place + k]
+            yield op, record.bases[read : read + length], record.reference[place : place + length]
             place += length
-        if op in MATCHES or op in (I, S):
+        if op in ON_READ:
             read += length
 
 

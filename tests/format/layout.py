@@ -83,16 +83,16 @@ def read_object(path: Path, digest: str) -> bytes:
 def escape(name: bytes) -> str:
     """The name of a contig as a part of a key."""
     reserved = name in (b"unmapped", b".", b"..")
-    parts = [
+    whole = "".join(
         chr(byte) if byte in PLAIN and not (reserved and i == 0) else f"%{byte:02X}"
         for i, byte in enumerate(name)
-    ]
-    whole = "".join(parts)
+    )
     if len(whole) <= 80:
         return whole
-    while len("".join(parts)) > 60:
-        parts.pop()
-    return "".join(parts) + "%~" + xxhash.xxh3_64_hexdigest(name)
+    start = whole[:60]
+    if "%" in start:
+        start = start[: start.rindex("%")] or "long"
+    return start + "%~" + xxhash.xxh3_64_hexdigest(name)
 
 
 # ---- the index -----------------------------------------------------------------------------------

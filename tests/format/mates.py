@@ -13,7 +13,7 @@ def read(cursor: Cursor, records: list[Record]) -> None:
         for record, rnext, pnext, tlen in zip(group, *columns, strict=True):
             tid, pos = _place(record)
             record.rnext, record.pnext = rnext + tid, pnext + pos
-            record.tlen = tlen + _tlen(record)
+            record.tlen = tlen + _in_range(_tlen(record))
 
 
 def _place(record: Record) -> tuple[int, int]:
@@ -40,3 +40,7 @@ def _span(record: Record, mate: Record) -> int:
     span = max(record.end, mate.end) - min(record.pos, mate.pos)
     is_left = record.pos < mate.pos or (record.pos == mate.pos and record.flag & 0x40)
     return span if is_left else -span
+
+
+def _in_range(tlen: int) -> int:
+    return tlen if -(2**31) <= tlen < 2**31 else 0

@@ -8,7 +8,8 @@ from tests.format.cursor import Corrupt, Cursor
 
 MASK = 0xFFFFFFFF
 MODELS, CONTEXTS = 7, 1 << 14
-RATES = [131072 // (2 * count + 3) for count in range(1024)]
+RATES = [131072 // (2 * count + 3) for count in range(401)]
+NEXT_COUNT = [min(count + 1, 400) for count in range(401)]
 
 Tree = list[list[int]]  # of each inner node the two branches: an inner node, or ~symbol
 
@@ -19,7 +20,10 @@ def decode(payload: bytes, lengths: list[int]) -> bytes:
     symbols = cursor.take(cursor.byte() + 1)
     tree = _tree(cursor.take(len(symbols)))
     coder = _Coder(cursor.rest(), tree, len(symbols))
-    return b"".join(bytes(symbols[i] for i in _record(coder, length)) for length in lengths)
+    out = b"".join(bytes(symbols[i] for i in _record(coder, length)) for length in lengths)
+    if coder.position != len(coder.data):
+        raise Corrupt("bytes after the qualities")
+    return out
 
 
 # ---- the tree ------------------------------------------------------------------------------------
@@ -123,8 +127,8 @@ class _Coder:
         self.tree, self.many = tree, count > 8
         self.stride = 1 << (len(tree) - 1).bit_length()
         self.words = array("I", [1 << 31]) * (MODELS * CONTEXTS * self.stride)
-        self.weights = [[21845] * 8 for _ in range(256 * self.stride)]
-        self.data, self.position = data + bytes(8), 4
+        self.weights = [(21845,) * 8] * (256 * self.stride)
+        self.data, self.position = data, 4
         self.low, self.high = 0, MASK
         self.value = int.from_bytes(self.data[:4], "big")
 
@@ -134,26 +138,40 @@ class _Coder:
         bases = [(m * CONTEXTS + c) * stride for m, c in enumerate(numbers)]
         node = 0
         while node >= 0:
-            weights = self.weights[(a & 255) * stride + node]
+            at = (a & 255) * stride + node
             places = [base + node for base in bases]
             values = [words[place] for place in places]
             inputs = [STRETCH[value >> 20] for value in values]
-            inputs.append(256)
-            p = _mix(inputs, weights)
-            bit = self._bit(p)
-            error = 6 * ((bit << 16) - p)
-            weights[:] = [
-                w + (x * error + 262144 >> 19) for x, w in zip(inputs, weights, strict=True)
-            ]
+            bit = self._bit(inputs, at)
             target = 4194303 * bit
             for place, value in zip(places, values, strict=True):
-                count, chance = value & 1023, value >> 10
+                chance, count = value >> 10, value & 1023
                 chance += (target - chance) * RATES[count] >> 16
-                words[place] = chance << 10 | (count + (count < 400))
+                words[place] = chance << 10 | NEXT_COUNT[count]
             node = self.tree[node][bit]
         return ~node
 
-    def _bit(self, p: int) -> int:
+    def _bit(self, inputs: list[int], at: int) -> int:
+        """Mix what the models say, decode a bit, and correct the weights."""
+        x0, x1, x2, x3, x4, x5, x6 = inputs
+        w0, w1, w2, w3, w4, w5, w6, w7 = self.weights[at]
+        total = x0 * w0 + x1 * w1 + x2 * w2 + x3 * w3 + x4 * w4 + x5 * w5 + x6 * w6 + 256 * w7
+        p = SQUASH[max(-2047, min(2047, total >> 16)) + 2048]
+        bit = self._coded(p)
+        error, half = 6 * ((bit << 16) - p), 1 << 18
+        self.weights[at] = (
+            w0 + (x0 * error + half >> 19),
+            w1 + (x1 * error + half >> 19),
+            w2 + (x2 * error + half >> 19),
+            w3 + (x3 * error + half >> 19),
+            w4 + (x4 * error + half >> 19),
+            w5 + (x5 * error + half >> 19),
+            w6 + (x6 * error + half >> 19),
+            w7 + (256 * error + half >> 19),
+        )
+        return bit
+
+    def _coded(self, p: int) -> int:
         middle = self.low + ((self.high - self.low) * p >> 16)
         bit = int(self.value <= middle)
         if bit:
@@ -171,10 +189,3 @@ class _Coder:
         self.high = self.high << 8 & MASK | 255
         self.value = self.value << 8 & MASK | self.data[self.position]
         self.position += 1
-
-
-def _mix(inputs: list[int], weights: list[int]) -> int:
-    """The probability of a 1, of 16 bits."""
-    total = sum([x * w for x, w in zip(inputs, weights, strict=True)])
-    total = (total + 2**31 & MASK) - 2**31
-    return SQUASH[max(-2047, min(2047, total >> 16)) + 2048]

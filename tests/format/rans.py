@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tests.format.cursor import Corrupt, Cursor
 
 ORDER, N32, STRIPE, NO_SIZE, CAT, RLE, PACK = 1, 4, 8, 16, 32, 64, 128
@@ -16,7 +18,7 @@ def decode(payload: bytes, size: int | None = None) -> bytes:
     if size is None:
         raise Corrupt("rANS without a size")
     if flags & STRIPE:
-        return _stripe(cursor, size)
+        return stripe(cursor, size, decode)
     return _transformed(cursor, flags, size)
 
 
@@ -39,12 +41,13 @@ def _transformed(cursor: Cursor, flags: int, size: int) -> bytes:
     return unpack(raw, symbols, packed_size) if flags & PACK else raw
 
 
-def _stripe(cursor: Cursor, size: int) -> bytes:
+def stripe(cursor: Cursor, size: int, decode_part: Callable[[bytes, int], bytes]) -> bytes:
+    """The bytes of streams that take turns."""
     count = cursor.byte()
     lengths = [cursor.uint7() for _ in range(count)]
     out = bytearray(size)
     for k, length in enumerate(lengths):
-        out[k::count] = decode(cursor.take(length), size // count + (size % count > k))
+        out[k::count] = decode_part(cursor.take(length), size // count + (size % count > k))
     return bytes(out)
 
 

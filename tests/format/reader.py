@@ -38,30 +38,28 @@ class Dataset:
         frame = read_object(self.folder / f"_header.{head['digest']}.zst", head["digest"])
         return zstd.decode(frame, head["size"])
 
-    def records(self) -> Iterator[bytes]:
-        """All records as the bytes of BAM; at the end their number and digest are checked."""
+    def records(self) -> Iterator[Record]:
+        """All records, `packed` as BAM has them; at the end their number and digest are checked."""
         count = total = 0
         for chunk in self.index.chunks:
             for record in self._chunk(chunk):
                 count += 1
-                total += bam.digest(record)
+                total += bam.digest(record.packed)
                 yield record
         if count != self.manifest["records"]:
             raise Corrupt(f"{count} records instead of {self.manifest['records']}")
         if f"{total % 2**128:032x}" != self.manifest["digest"]:
             raise Corrupt("the digest of the records is wrong")
 
-    def _chunk(self, chunk: Chunk) -> Iterator[bytes]:
+    def _chunk(self, chunk: Chunk) -> Iterator[Record]:
         digest = f"{int.from_bytes(chunk.digest, 'little'):016x}"
         raw = read_object(self.folder / self.index.key(chunk), digest)
         rest = sum(tile.core for tile in chunk.tiles)
         at = 0
         for tile in chunk.tiles:
-            records = read_tile(
-                tile, raw[at : at + tile.core], raw[rest : rest + tile.rest]
-            )
+            records = read_tile(tile, raw[at : at + tile.core], raw[rest : rest + tile.rest])
             at, rest = at + tile.core, rest + tile.rest
-            yield from map(bam.pack, records)
+            yield from records
         if rest != len(raw):
             raise Corrupt("the sections do not fill the chunk")
 
@@ -73,10 +71,12 @@ def read_tile(tile: Tile, core_section: bytes, rest_section: bytes) -> list[Reco
     cursor = open_section(rest_section)
     mates.read(cursor, records)
     names.read(cursor, records)
-    laid_out = bases.read(cursor, records)
+    bases.read(cursor, records)
     qualities.read(cursor, records)
-    tags.read(cursor, records, laid_out)
+    tags.read(cursor, records)
     cursor.finish()
+    for record in records:
+        record.packed = bam.pack(record)
     return records
 
 
@@ -84,9 +84,7 @@ def _check(tile: Tile, records: list[Record]) -> None:
     """That the index says of a tile what is in it."""
     first, last = records[0], records[-1]
     reach = max(record.end for record in records if record.tid == last.tid)
-    found = Tile(
-        len(records), first.tid, first.pos, last.tid, reach, tile.core, tile.rest
-    )
+    found = Tile(len(records), first.tid, first.pos, last.tid, reach, tile.core, tile.rest)
     if found != tile:
         raise Corrupt(f"the index has {tile}, the tile {found}")
 
@@ -97,7 +95,7 @@ def main(folder: str) -> None:
     out = sys.stdout.buffer
     out.write(dataset.header())
     contigs = [name for name, _ in dataset.index.contigs]
-    out.writelines(sam.line(record, contigs) for record in dataset.records())
+    out.writelines(sam.line(record.packed, contigs) for record in dataset.records())
 
 
 if __name__ == "__main__":

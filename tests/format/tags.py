@@ -16,7 +16,7 @@ INTEGERS = {"c": "<b", "C": "<B", "s": "<h", "S": "<H", "i": "<i", "I": "<I"}
 Kind = tuple[bytes, str, str]  # letters, type, element type
 
 
-def read(cursor: Cursor, records: list[Record], laid_out: bool) -> None:
+def read(cursor: Cursor, records: list[Record]) -> None:
     """Give each record its tags as the bytes of BAM."""
     chosen = integers(cursor, len(records))
     lists = _lists(cursor)
@@ -86,12 +86,14 @@ def _texts(cursor: Cursor, letters: bytes, group: list[Record]) -> list[bytes]:
     ]
 
 
-def _arrays(cursor: Cursor, element: str, count: int) -> Iterator[bytes]:
+def _arrays(cursor: Cursor, element: str, count: int) -> list[bytes]:
     lengths = integers(cursor, count)
     total, size = cursor.varint(), SIZES[element]
     joined = Cursor(_interleave([stream(cursor) for _ in range(size)], total))
-    for length in lengths:
-        yield element.encode() + struct.pack("<I", length) + joined.take(length * size)
+    return [
+        element.encode() + struct.pack("<I", length) + joined.take(length * size)
+        for length in lengths
+    ]
 
 
 def _fixed(cursor: Cursor, size: int) -> Iterator[bytes]:
