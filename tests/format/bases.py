@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.format.core import D, MATCHES, ON_READ, ON_REFERENCE, Record, covered
+from tests.format.core import MATCHES, ON_READ, ON_REFERENCE, Record, covered
 from tests.format.cursor import Cursor
 from tests.format.primitives import integers, stream
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.format.core import (
+    INS,
     LONGEST_COVERED_DELETION,
     MATCHES,
     ON_READ,
     Cigar,
     D,
     H,
-    INS,
     Record,
     S,
     covered,
