@@ -86,19 +86,19 @@ test: setup  ## all tests
 	cargo test --quiet --release --manifest-path rust/Cargo.toml
 
 lint: $(STAMP)  ## ruff, mypy, rustfmt, clippy
-	$(BIN)/ruff check python tests recipes
-	$(BIN)/ruff format --check python tests recipes
+	$(BIN)/ruff check python tests recipes benchmarks
+	$(BIN)/ruff format --check python tests recipes benchmarks
 	$(BIN)/mypy
 	cargo fmt --check --manifest-path rust/Cargo.toml
 	cargo clippy --quiet --all-targets --manifest-path rust/Cargo.toml -- -D warnings
 
 format: $(STAMP)  ## put all sources into shape
-	$(BIN)/ruff check --fix python tests recipes
-	$(BIN)/ruff format python tests recipes
+	$(BIN)/ruff check --fix python tests recipes benchmarks
+	$(BIN)/ruff format python tests recipes benchmarks
 	cargo fmt --manifest-path rust/Cargo.toml
 
-bench: setup  ## the tables of docs/concepts/performance.md
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m benchmarks
+bench: setup  ## measure beside samtools, into docs/concepts/performance.md (WHAT=sizes|lossy|requests|speed)
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python benchmarks/run.py $(or $(WHAT),all) --write
 
 docs: $(STAMP)  ## the manual, into site/
 	$(UV) run --quiet --no-sync --with 'mkdocs<2' --with mkdocs-material --with 'mkdocstrings[python]' mkdocs build --strict

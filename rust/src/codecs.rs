@@ -76,6 +76,8 @@ const PACK: c_int = 128;
 
 /// Below this, the 32 states of the wide rANS cost more than they save in time.
 const WIDE_FROM: usize = 16 << 10;
+/// Below this, the tables of order 1 rarely pay for the time that it takes to make them.
+const ORDER_1_FROM: usize = 64 << 10;
 /// Above this, only the methods for long streams (qualities, bases) are tried.
 const LONG_FROM: usize = 256 << 10;
 
@@ -175,7 +177,10 @@ impl Candidate {
 fn candidates(raw: &[u8], effort: Effort) -> Vec<Candidate> {
     let wide = if raw.len() >= WIDE_FROM { LANES_32 } else { 0 };
     let pack = if distinct(raw) <= 16 { PACK } else { 0 };
-    let mut list = vec![Candidate::Rans(ORDER_1 | wide | pack)];
+    let mut list = Vec::new();
+    if effort != Effort::Fast || raw.len() >= ORDER_1_FROM {
+        list.push(Candidate::Rans(ORDER_1 | wide | pack));
+    }
     if raw.len() < LONG_FROM {
         list.push(Candidate::Rans(wide | pack));
     }

@@ -6,12 +6,14 @@
 //!
 //! Coded form: the code tree (see [`Tree`]), then the arithmetic code.
 
+use crate::codecs::Effort;
 use crate::error::{corrupt, Result};
 
 mod coder;
 mod logistic;
 mod tree;
 
+use crate::stream::Reader;
 use coder::{Coder, Decoder, Encoder};
 use logistic::{logistic, Logistic};
 use tree::{Tree, LEAF};
@@ -44,8 +46,23 @@ pub fn compress(qualities: &[u8], lengths: &[u32]) -> Vec<u8> {
     coder.finish()
 }
 
+/// Compress where time is no matter, if that takes less than `size` bytes.
+pub fn if_smaller(data: &[u8], lengths: &[u32], effort: Effort, size: usize) -> Option<Vec<u8>> {
+    let pays = effort == Effort::Small && !data.is_empty();
+    pays.then(|| compress(data, lengths)).filter(|coded| coded.len() < size)
+}
+
+/// Read a stream of records of `lengths`.
+pub fn read(input: &mut Reader, lengths: &[u32]) -> Result<Vec<u8>> {
+    let (size, coded) = input.coded()?;
+    if lengths.iter().map(|&length| u64::from(length)).sum::<u64>() != size as u64 {
+        return Err(corrupt("qualities do not fit their lengths"));
+    }
+    decompress(coded, size, lengths)
+}
+
 /// Decompress `size` qualities of records of `lengths`, which sum to `size`.
-pub fn decompress(coded: &[u8], size: usize, lengths: &[u32]) -> Result<Vec<u8>> {
+fn decompress(coded: &[u8], size: usize, lengths: &[u32]) -> Result<Vec<u8>> {
     let mut input = coded;
     let tree = Tree::from_bytes(&mut input)?;
     let mut coder = Decoder::new(input);

@@ -99,8 +99,9 @@ impl Sizes {
     }
 }
 
+/// The core is what most questions read, so it is always quick to decode, except in `small`.
 fn code_core(core: &Core, effort: Effort, sizes: &mut Sizes) -> Vec<u8> {
-    let mut out = Writer::new(effort);
+    let mut out = Writer::new(if effort == Effort::Small { effort } else { Effort::Fast });
     out.varint(core.count() as u64);
     position::write(&mut out, core);
     sizes.mark("position", &out);

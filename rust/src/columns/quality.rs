@@ -1,7 +1,7 @@
 //! Base qualities, in the order of sequencing.
 
 use super::{Core, Row, REVERSE};
-use crate::codecs::{self, Effort};
+use crate::codecs;
 use crate::error::{corrupt, Result};
 use crate::mixing;
 use crate::stream::{Reader, Writer};
@@ -21,13 +21,10 @@ pub fn write(out: &mut Writer, rows: &[Row]) {
         lengths.push(row.length);
         append(&mut qualities, row.qualities, row.flag);
     }
-    if out.effort() == Effort::Small && !qualities.is_empty() {
-        out.varint(MIXING);
-        out.coded(qualities.len(), &mixing::compress(&qualities, &lengths));
-    } else {
-        out.varint(GENERAL);
-        out.bytes(&qualities);
-    }
+    let general = codecs::compress(&qualities, out.effort());
+    let mixed = mixing::if_smaller(&qualities, &lengths, out.effort(), general.len());
+    out.varint(if mixed.is_some() { MIXING } else { GENERAL });
+    out.coded(qualities.len(), &mixed.unwrap_or(general));
 }
 
 fn is_present(row: &Row) -> bool {
@@ -53,14 +50,9 @@ pub fn read(input: &mut Reader, core: &Core) -> Result<Vec<u8>> {
         .filter(|(_, &has)| has == 1)
         .map(|(&length, _)| length)
         .collect();
-    let mode = input.varint()?;
-    let (size, coded) = input.coded()?;
-    if lengths.iter().map(|&length| u64::from(length)).sum::<u64>() != size as u64 {
-        return Err(corrupt("the qualities do not fit the lengths"));
-    }
-    let sequenced = match mode {
-        GENERAL => codecs::decompress(coded, size)?,
-        MIXING => mixing::decompress(coded, size, &lengths)?,
+    let sequenced = match input.varint()? {
+        GENERAL => input.exactly(lengths.iter().map(|&length| length as usize).sum())?,
+        MIXING => mixing::read(input, &lengths)?,
         _ => return Err(corrupt("unknown quality coding")),
     };
     Ok(place(core, &present, &sequenced))

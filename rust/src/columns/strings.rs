@@ -8,11 +8,14 @@ use std::collections::HashMap;
 use super::ints;
 use crate::codecs;
 use crate::error::{corrupt, Result};
+use crate::mixing;
 use crate::stream::{Reader, Writer};
 
 const DICTIONARY: u64 = 0;
 const TERMINATED: u64 = 1;
 const PLAIN: u64 = 2;
+/// As `PLAIN`, coded like qualities: such are the values of OQ, BD and BI.
+const MIXED: u64 = 3;
 
 /// Append a column of values without NUL.
 pub fn write(out: &mut Writer, values: &[&[u8]]) {
@@ -25,13 +28,21 @@ pub fn write(out: &mut Writer, values: &[&[u8]]) {
     let same_length = lengths.windows(2).all(|pair| pair[0] == pair[1]);
     let long = lengths.iter().sum::<i64>() > 64 * lengths.len() as i64;
     if same_length || long {
-        out.varint(PLAIN);
-        ints::write(out, &lengths);
-        write_text(out, &values.concat());
+        write_plain(out, values, &lengths);
     } else {
         out.varint(TERMINATED);
         write_text(out, &terminated(values));
     }
+}
+
+fn write_plain(out: &mut Writer, values: &[&[u8]], lengths: &[i64]) {
+    let joined = values.concat();
+    let text = codecs::compress_text(&joined, out.effort());
+    let records: Vec<u32> = lengths.iter().map(|&length| length as u32).collect();
+    let mixed = mixing::if_smaller(&joined, &records, out.effort(), text.len());
+    out.varint(if mixed.is_some() { MIXED } else { PLAIN });
+    ints::write(out, lengths);
+    out.coded(joined.len(), &mixed.unwrap_or(text));
 }
 
 fn write_text(out: &mut Writer, raw: &[u8]) {
@@ -86,6 +97,11 @@ pub fn read(input: &mut Reader, count: usize) -> Result<Strings> {
             }
         }),
         PLAIN => plain(ints::read(input, count)?, input.bytes()?),
+        MIXED => {
+            let lengths = ints::read(input, count)?;
+            let data = mixing::read(input, &super::position::narrow(lengths.clone())?)?;
+            plain(lengths, data)
+        }
         _ => Err(corrupt("unknown text coding")),
     }
 }

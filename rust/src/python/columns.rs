@@ -200,8 +200,12 @@ impl PyRun {
         start: i64,
         end: i64,
         zeros: bool,
-    ) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &py.detach(|| self.0.text(contig, start, end, zeros)))
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let size = py.detach(|| self.0.text_size(contig, start, end, zeros));
+        PyBytes::new_with(py, size, |out| {
+            py.detach(|| self.0.write_text(contig, start, end, zeros, out));
+            Ok(())
+        })
     }
 
     fn sum(&self, start: i64, end: i64) -> u64 {

@@ -1,0 +1,1 @@
+"""Benchmarks beside samtools: `python benchmarks/run.py`."""
