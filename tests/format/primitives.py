@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xxhash
 
-from tests.format import arith, rans, tokens, zstd
+from tests.format import arith, mixing, rans, tokens, zstd
 from tests.format.cursor import Corrupt, Cursor
 
 
@@ -41,6 +41,14 @@ def decode_stream(length: int, coded: bytes) -> bytes:
     return raw
 
 
+def mixed_stream(cursor: Cursor, lengths: list[int]) -> bytes:
+    """The bytes of a stream that section 6 codes, of records of these lengths."""
+    size, coded = open_stream(cursor)
+    if size != sum(lengths):
+        raise Corrupt("a mixed stream of another length")
+    return mixing.decode(coded, lengths)
+
+
 def integers(cursor: Cursor, count: int) -> list[int]:
     """A column of `count` signed integers."""
     values = _integers(cursor, count)
@@ -75,9 +83,9 @@ def texts(cursor: Cursor, count: int) -> list[bytes]:
         return [distinct[i] for i in stream(cursor)]
     if mode == 1:
         return terminated(stream(cursor))
-    if mode == 2:
+    if mode in (2, 3):
         lengths = integers(cursor, count)
-        joined = Cursor(stream(cursor))
+        joined = Cursor(stream(cursor) if mode == 2 else mixed_stream(cursor, lengths))
         return [joined.take(length) for length in lengths]
     raise Corrupt(f"text mode {mode}")
 

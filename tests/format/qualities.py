@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from tests.format import mixing
 from tests.format.core import Record
 from tests.format.cursor import Corrupt, Cursor
-from tests.format.primitives import open_stream, stream
+from tests.format.primitives import mixed_stream, stream
 
 
 def read(cursor: Cursor, records: list[Record]) -> None:
@@ -27,7 +26,4 @@ def _joined(cursor: Cursor, lengths: list[int]) -> bytes:
         return stream(cursor)
     if mode != 1:
         raise Corrupt(f"quality mode {mode}")
-    size, coded = open_stream(cursor)
-    if size != sum(lengths):
-        raise Corrupt("qualities of another length")
-    return mixing.decode(coded, lengths)
+    return mixed_stream(cursor, lengths)
