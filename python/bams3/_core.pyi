@@ -196,8 +196,13 @@ class Selection:
         min_mapq: int = 0,
     ) -> Selection: ...
 
-def decode_tile(core: bytes, rest: bytes, selection: Selection | None = None) -> bytes:
-    """Return the selected records as a record stream, in order."""
+def decode_tile(
+    core: bytes, rest: bytes, selection: Selection | None = None, contigs: int = ...
+) -> bytes:
+    """Return the selected records as a record stream, in order.
+
+    Records on a contig that is not below `contigs` raise CorruptError.
+    """
 
 def count_tile(core: bytes, selection: Selection) -> int: ...
 

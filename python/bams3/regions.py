@@ -143,7 +143,7 @@ def _closed(name: str, start: int, last: str, text: str) -> Region:
     if end == 0:
         return Region(name, start)
     if start >= end:
-        raise RegionError(f"region {text!r} ends before it begins")
+        raise RegionError(f"region {text!r} ends before it begins", "write it as chr1:3-7")
     return Region(name, start, end)
 
 

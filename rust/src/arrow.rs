@@ -53,7 +53,7 @@ impl Table {
 
     /// Make a batch with a row for each record.
     pub fn batch(&self, stream: &[u8]) -> Result<RecordBatch> {
-        let records: Vec<Record> = iterate(stream).collect::<Result<_>>()?;
+        let records = iterate(stream).collect::<Result<Vec<Record>>>().map_err(Error::stored)?;
         let build = |column: &Column| column.build(&records, &self.contigs);
         let arrays = self.columns.iter().map(build).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(records.len()));

@@ -22,6 +22,13 @@ impl Error {
         Error::Corrupt(message.into())
     }
 
+    /// The same error about records that were stored, and not given by the user.
+    pub fn stored(self) -> Self {
+        match self {
+            Error::Input(message) | Error::Corrupt(message) => Error::Corrupt(message),
+        }
+    }
+
     /// Say first where the error is: "record 7: ...".
     pub fn within(self, place: &str) -> Self {
         match self {

@@ -56,7 +56,7 @@ pub fn encode(records: &[u8], options: &Options) -> Result<Tile> {
     let lossy = loss::apply(records, &options.loss)?;
     let records = lossy.as_deref().unwrap_or(records);
     let mut tile = code(records, options.effort)?;
-    if decode(&tile.core, &tile.rest, &Selection::all())? != records {
+    if decode(&tile.core, &tile.rest, &Selection::all(), i32::MAX)? != records {
         return Err(Error::Corrupt(
             "a tile does not decode to the records it was made of".to_owned(),
         ));
@@ -124,7 +124,7 @@ fn code_rest(core: &Core, rows: &[Row], effort: Effort, sizes: &mut Sizes) -> Re
     sizes.mark("sequence", &out);
     quality::write(&mut out, rows);
     sizes.mark("quality", &out);
-    let qualities: Vec<u8> = rows.iter().flat_map(|row| row.qualities).copied().collect();
+    let qualities = rows.iter().map(|row| row.qualities).collect::<Vec<_>>().concat();
     let mut derived = Derived::new(core, &mates, &sequences, &qualities);
     let before = out.size();
     let of_tags = tags::write(&mut out, rows, &mut derived)?;
@@ -175,9 +175,10 @@ pub fn count(core: &[u8], selection: &Selection) -> Result<usize> {
     Ok((0..core.count()).filter(|&record| selection.takes(&core, record)).count())
 }
 
-/// The selected records of a tile as a record stream.
-pub fn decode(core: &[u8], rest: &[u8], selection: &Selection) -> Result<Vec<u8>> {
+/// The selected records of a tile as a record stream. Contig numbers must be below `contigs`.
+pub fn decode(core: &[u8], rest: &[u8], selection: &Selection, contigs: i32) -> Result<Vec<u8>> {
     let core = decode_core(core)?;
+    check_contigs(core.tid.iter().copied(), contigs)?;
     let taken: Vec<bool> = (0..core.count()).map(|record| selection.takes(&core, record)).collect();
     if !taken.contains(&true) {
         return Reader::new(rest).map(|_| Vec::new());
@@ -185,6 +186,7 @@ pub fn decode(core: &[u8], rest: &[u8], selection: &Selection) -> Result<Vec<u8>
     let mut input = Reader::new(rest)?;
     let mates = core.mates();
     let mate_fields = mate::read(&mut input, &core, &mates)?;
+    check_contigs(mate_fields.iter().map(|mate| mate.tid), contigs)?;
     let names = name::read(&mut input, &core)?;
     let sequences = sequence::read(&mut input, &core)?;
     let qualities = quality::read(&mut input, &core)?;
@@ -207,6 +209,13 @@ pub fn decode(core: &[u8], rest: &[u8], selection: &Selection) -> Result<Vec<u8>
         }
     }
     Ok(out)
+}
+
+fn check_contigs(mut tids: impl Iterator<Item = i32>, contigs: i32) -> Result<()> {
+    match tids.find(|&tid| tid < -1 || tid >= contigs) {
+        Some(tid) => Err(Error::corrupt(format!("a record is on contig {tid} of {contigs}"))),
+        None => Ok(()),
+    }
 }
 
 fn close_record(out: &mut [u8], start: usize) -> Result<()> {

@@ -63,7 +63,9 @@ fn records_come_back() {
         for effort in EFFORTS {
             let tile = coded(&records, effort);
             assert_eq!(tile.extent.reads as u64, count);
-            assert!(decode(&tile.core, &tile.rest, &Selection::all()).unwrap() == records);
+            assert!(
+                decode(&tile.core, &tile.rest, &Selection::all(), i32::MAX).unwrap() == records
+            );
         }
     }
 }
@@ -74,13 +76,13 @@ fn damage_is_found_by_the_checksum() {
     for at in 0..tile.rest.len() {
         let mut rest = tile.rest.clone();
         rest[at] ^= 1 << (at % 8);
-        assert!(decode(&tile.core, &rest, &Selection::all()).is_err());
+        assert!(decode(&tile.core, &rest, &Selection::all(), i32::MAX).is_err());
     }
     for at in 0..tile.core.len() {
         let mut core = tile.core.clone();
         core[at] ^= 1 << (at % 8);
-        assert!(decode(&core, &tile.rest, &Selection::all()).is_err());
-        assert!(decode(&tile.core[..at], &tile.rest, &Selection::all()).is_err());
+        assert!(decode(&core, &tile.rest, &Selection::all(), i32::MAX).is_err());
+        assert!(decode(&tile.core[..at], &tile.rest, &Selection::all(), i32::MAX).is_err());
     }
 }
 
@@ -108,8 +110,10 @@ fn forged_sections_never_panic() {
     for effort in EFFORTS {
         let tile = coded(&records(7, 120), effort);
         for _ in 0..rounds {
-            let _ = decode(&forged(&tile.core, &mut random), &tile.rest, &Selection::all());
-            let _ = decode(&tile.core, &forged(&tile.rest, &mut random), &Selection::all());
+            let _ =
+                decode(&forged(&tile.core, &mut random), &tile.rest, &Selection::all(), i32::MAX);
+            let _ =
+                decode(&tile.core, &forged(&tile.rest, &mut random), &Selection::all(), i32::MAX);
         }
     }
 }

@@ -198,3 +198,19 @@ def test_keys_name_the_contigs_joined() -> None:
 def test_options_without_meaning_are_refused(option: dict, tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         convert("none", str(tmp_path / "out"), **option)
+
+
+def test_names_of_chunks_that_span_contigs(tmp_path: Path) -> None:
+    """`end` lies on the last contig, and is raised to `start` where it would be less."""
+    contigs = [("long", 5000), ("short", 300), ("last", 2000)]
+    places = [("long", 4100), ("short", 7), ("last", 1), ("last", 1990)]
+    lines = "".join(made.line("r", name, position, length=5) for name, position in places)
+    path = made.write_sam(tmp_path, made.header("coordinate", contigs) + lines)
+    convert(path, str(tmp_path / "out"), workers=1, chunk_size=1024)
+    (chunk,) = made.manifest_of(str(tmp_path / "out")).index.chunks
+    assert (chunk.start, chunk.end) == (4096, 4096)
+    (key,) = (key for key in made.objects(str(tmp_path / "out")) if key.startswith("data/"))
+    assert key == f"data/long+last/000004096-000004096.{chunk.digest:016x}.chunk"
+    assert [row.split("\t")[3] for row in made.dataset(str(tmp_path / "out"))[1]] == [
+        str(position) for _, position in places
+    ]

@@ -13,7 +13,7 @@ import pytest
 from bams3 import _core
 from bams3.errors import Bams3Error, CorruptError, InputError, StorageError, VersionError
 from bams3.reads.convert import convert
-from bams3.reads.manifest import Manifest
+from bams3.reads.manifest import Manifest, seal
 from bams3.storage import Store
 from bams3.storage.local import LocalStore
 from tests.reads import made
@@ -139,8 +139,14 @@ def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     data = (tmp_path / "out" / "_metadata.json").read_bytes()
     newer = data.replace(b'"version": [\n  1,', b'"version": [\n  2,')
     assert newer != data
-    with pytest.raises(VersionError, match=r"version 2\.0"):
+    with pytest.raises(CorruptError, match="checksum"):
         Manifest.from_bytes(newer)
+    body = newer[: newer.rindex(b",")]
+    for sealed in (seal(body + b"}"), body + b"}"):
+        with pytest.raises(VersionError, match=r"version 2\.0"):
+            Manifest.from_bytes(sealed)
+    with pytest.raises(CorruptError, match="checksum is missing"):
+        Manifest.from_bytes(data[: data.rindex(b",")] + b"}")
 
 
 def test_damaged_manifests_are_refused(tmp_path: Path) -> None:

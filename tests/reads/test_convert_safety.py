@@ -9,6 +9,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,21 +22,31 @@ MIB = 1 << 20
 PROGRAM = """
 import sys
 from bams3.reads.convert import convert
-source, url, buffer, overwrite = sys.argv[1:]
-convert(source, url, workers=2, sort_buffer=int(buffer), overwrite=overwrite == "yes")
+source, url, buffer, overwrite, profile, workers = sys.argv[1:]
+convert(
+    source, url, sort_buffer=int(buffer), overwrite=overwrite == "yes", profile=profile,
+    workers=int(workers),
+)
 status = open("/proc/self/status").read()
 print(status.split("VmHWM:")[1].split()[0])
 """
 
 
-def start(source: str, url: str, buffer: int, overwrite: bool = False) -> subprocess.Popen[str]:
+def start(
+    source: str,
+    url: str,
+    buffer: int,
+    overwrite: bool = False,
+    profile: str = "balanced",
+    workers: int = 2,
+) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", PROGRAM, source, url, str(buffer)]
-    command.append("yes" if overwrite else "no")
+    command += ["yes" if overwrite else "no", profile, str(workers)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def peak_memory(source: str, url: str, buffer: int) -> int:
-    child = start(source, url, buffer)
+def peak_memory(source: str, url: str, buffer: int, **options: Any) -> int:
+    child = start(source, url, buffer, **options)
     output, _ = child.communicate()
     assert child.returncode == 0
     return int(output) * 1024
@@ -105,6 +116,44 @@ def test_memory_is_bounded(shape: str, tmp_path: Path) -> None:
     assert size > 100 * MIB
     peak = peak_memory(path, str(tmp_path / "out"), 16 * MIB)
     assert peak < (16 + 512) * MIB, f"{peak / MIB:.0f} MiB"
+
+
+def with_qualities(lines: list[str], size: int, order: str) -> str:
+    """So many bytes of the lines again and again, each time with other bases and qualities."""
+    chance = random.Random(2)
+    values = [chr(code) for code in range(35, 74)]
+    pools = ["".join(chance.choices(chars, k=4 * MIB)) for chars in ("ACGT", values)]
+    out, done = [made.header(order)], 0
+    while done < size:
+        for line in lines:
+            fields = line.split("\t")
+            length = int(fields[5][:-1])
+            for column, pool in zip((9, 10), pools, strict=True):
+                at = chance.randrange(len(pool) - length)
+                fields[column] = pool[at : at + length]
+            out.append("\t".join(fields))
+            done += len(out[-1])
+    return "".join(out)
+
+
+SHAPES = {
+    "one hot bin": [made.line("r", position=1 + n * 7 % 900, length=150) for n in range(999)],
+    "shuffled": [made.line("r", position=1 + n * 7919 % 2_900_000, length=150) for n in range(999)],
+    "200 kb": [made.line("r", position=1 + n * 7919 % 900_000, length=200_000) for n in range(9)],
+    "2 Mb": [made.line("r", length=2_000_000)],
+    "sorted": [made.line("r", position=9, length=150)],
+}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("profile", ["fast", "balanced", "small"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_memory_of_many_workers_is_bounded(shape: str, profile: str, tmp_path: Path) -> None:
+    order = "coordinate" if shape == "sorted" else "unsorted"
+    path = made.write_sam(tmp_path, with_qualities(SHAPES[shape], 220 * MIB, order))
+    url = str(tmp_path / "out")
+    peak = peak_memory(path, url, 64 * MIB, profile=profile, workers=8)
+    assert peak < (64 + 512) * MIB, f"{peak / MIB:.0f} MiB"
 
 
 def test_an_interrupted_conversion_leaves_nothing(tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ def test_another_region(store: Store, fault_proxy: FaultProxy, fault: Fault) -> 
         fault_proxy.plan(*[fault] * 100)
         with pytest.raises(StorageError, match="another region") as caught:
             act()
-        assert "--region" in str(caught.value.hint)
+        assert "--aws-region" in str(caught.value.hint)
 
 
 def test_no_such_bucket(fault_proxy: FaultProxy) -> None:

@@ -79,7 +79,7 @@ FLAGS, SIZE, NAMES = Flags(), Size(), Names()
 
 _STORAGE = (
     click.option("--endpoint-url", metavar="URL", help="S3 endpoint, where it is not AWS."),
-    click.option("--region", "aws_region", metavar="NAME", help="AWS region."),
+    click.option("--aws-region", "aws_region", metavar="NAME", help="AWS region."),
     click.option("--aws-profile", metavar="NAME", help="Named profile of the AWS configuration."),
     click.option("--no-sign-request", is_flag=True, default=None, help="Public buckets."),
     click.option(

@@ -23,7 +23,9 @@ from bams3.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from bams3._core import Header
     from bams3.config import StorageOptions
+    from bams3.reads.dataset import Dataset
     from bams3.reads.query import Query
 
 TABLES = ("parquet", "arrow", "tsv", "json")
@@ -93,6 +95,16 @@ def query(
         _answer(selected, given)
 
 
+def _header(dataset: Dataset, bare: bool, no_pg: bool) -> Header:
+    """Return the header of the output. Bare lines need the contigs alone, and no request."""
+    from bams3 import _core
+    from bams3.reads import headers
+
+    if bare:
+        return _core.Header(b"", dataset.index.contigs)
+    return dataset.header if no_pg else headers.for_output(dataset, _command_line())
+
+
 def _answer(query: Query, given: dict[str, Any]) -> None:
     from bams3.reads import headers, to_bam
     from bams3.reads.arrow import WRITERS
@@ -103,14 +115,12 @@ def _answer(query: Query, given: dict[str, Any]) -> None:
     if kind in WRITERS:
         with _output(output) as out:
             return WRITERS[kind](query, out)
-    header = query.dataset.header
-    if not given["no_pg"]:
-        header = headers.for_output(query.dataset, _command_line())
+    bare = kind == "sam" and not given["with_header"] and not given["header_only"]
+    header = _header(query.dataset, bare, given["no_pg"])
     if given["header_only"]:
         return _write(output, [headers.sam_text(header)])
     if kind == "sam":
-        blocks = query.blocks()
-        lines = to_bam.sam_bytes(blocks, header, given["threads"], given["with_header"])
+        lines = to_bam.sam_bytes(query.blocks(), header, given["threads"], not bare)
         return _write(output, lines)
     to_bam.write(
         query, output, header, format=kind, reference=given["reference"], threads=given["threads"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bams3.errors import NotFoundError
 from bams3.reads.manifest import METADATA, Manifest
+from bams3.reads.marks import MARKS
 from bams3.storage import StorageOptions, Store, open_store
 
 
@@ -43,6 +44,9 @@ def _referred(store: Store) -> set[str]:
 
 
 def _is_ours(key: str) -> bool:
+    folder, _, name = key.rpartition("/")
+    if name.startswith(".") and name.endswith(".partial"):
+        return folder == "" or key.startswith(("data/", "_spill/"))
     chunk = key.startswith("data/") and key.endswith(".chunk")
-    spill = key.startswith("_spill/") and key.endswith(".spill")
+    spill = key.startswith("_spill/") and (name.endswith(".spill") or name in MARKS)
     return chunk or spill or (key.startswith("_header.") and key.endswith(".zst"))

@@ -9,7 +9,7 @@ from bams3 import _core
 from bams3.errors import InputError
 
 _END_OF_FILE = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-_HINT = "the input is truncated: copy or write it again"
+TRUNCATED = "the input is truncated: copy or write it again"
 
 
 def is_bgzf(head: bytes) -> bool:
@@ -28,9 +28,9 @@ def bgzf_blocks(data: Iterator[bytes], name: str) -> Iterator[tuple[int, bytes]]
             yield offset, held[:whole]
         held, offset = held[whole:], offset + whole
     if held:
-        raise InputError(f"{name}: the last BGZF block is cut off", _HINT)
+        raise InputError(f"{name}: the last BGZF block is cut off", TRUNCATED)
     if tail != _END_OF_FILE:
-        raise InputError(f"{name}: the BGZF end-of-file marker is missing", _HINT)
+        raise InputError(f"{name}: the BGZF end-of-file marker is missing", TRUNCATED)
 
 
 def _whole(held: bytes, offset: int, name: str) -> int:
@@ -68,4 +68,4 @@ def gunzip(data: Iterator[bytes], name: str, size: int) -> Iterator[bytes]:
     except zlib.error as error:
         raise InputError(f"{name}: damaged gzip data: {error}") from error
     if fresh or not inflater.eof:
-        raise InputError(f"{name}: the gzip data is cut off", _HINT)
+        raise InputError(f"{name}: the gzip data is cut off", TRUNCATED)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
 import threading
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 from bams3.errors import InputError
+from bams3.reads.compressed import TRUNCATED
 
 if TYPE_CHECKING:
     from bams3.reads.inputs import Source
@@ -24,18 +26,32 @@ _END_OF_FILE = {
 }
 
 
+def _memory_file() -> IO[bytes]:
+    """Return a file that is on no disk, where there are such files."""
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("bams3"), "w+b")
+    return tempfile.TemporaryFile()
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a child with pysam, which keeps its messages in temporary files."""
+    memory = {"TMPDIR": "/dev/shm"} if os.access("/dev/shm", os.W_OK) else {}
+    return {**os.environ, **memory}
+
+
 class CramStream:
     """A running child; `output` is its BAM, and ends in an error where the CRAM does."""
 
     def __init__(self, source: Source, reference: str | None) -> None:
         self._source = source
-        self._errors = tempfile.TemporaryFile()
+        self._errors = _memory_file()
         command = [sys.executable, "-m", "bams3.reads.cram_reader", "-"]
         self._child = subprocess.Popen(
             command + ([reference] if reference else []),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
+            env=environment(),
         )
         self._failure: BaseException | None = None
         self._feeder = threading.Thread(target=self._feed, daemon=True)
@@ -52,7 +68,8 @@ class CramStream:
                     pipe.write(data)
                     tail = (tail + data)[-38:]
             if not tail.endswith(_END_OF_FILE.get(major, b"")):
-                raise InputError(f"{self._source.name}: the CRAM end-of-file marker is missing")
+                name = self._source.name
+                raise InputError(f"{name}: the CRAM end-of-file marker is missing", TRUNCATED)
         except BrokenPipeError:
             pass
         except BaseException as error:  # raised again by the thread that reads the records

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bams3 import _core
-from bams3.errors import CorruptError, NotFoundError
+from bams3.errors import Bams3Error, CorruptError, NotFoundError, StorageError
 from bams3.reads.fetch import Source
 from bams3.reads.manifest import MAX_HEADER, METADATA, Manifest, chunk_key, header_key
 from bams3.storage import open_store
@@ -32,9 +32,10 @@ class Dataset:
         manifest: What `_metadata.json` says.
     """
 
-    def __init__(self, store: Store, manifest: Manifest) -> None:
+    def __init__(self, store: Store, manifest: Manifest, digest: int) -> None:
         self.store = store
         self.manifest = manifest
+        self._digest = digest
 
     def __repr__(self) -> str:
         return (
@@ -70,7 +71,10 @@ class Dataset:
     def header(self) -> Header:
         """The SAM header, verbatim; one GET when first asked for."""
         key = header_key(self.manifest.header_digest)
-        data = self.store.get(key)
+        try:
+            data = self.store.get(key)
+        except NotFoundError as error:
+            raise self._gone(error) from error
         if _core.hash64(data) != self.manifest.header_digest:
             raise CorruptError(f"{self.store.url_of(key)}: the header fails its checksum")
         return _core.Header(_core.zstd_decompress(data, MAX_HEADER), self.index.contigs)
@@ -89,7 +93,28 @@ class Dataset:
     def source(self) -> Source:
         """Where the chunks lie."""
         contigs, chunks = self.index.contigs, self.index.chunks
-        return Source(self.store, chunks, lambda chunk: chunk_key(contigs, chunks[chunk]))
+        return Source(
+            self.store,
+            chunks,
+            lambda chunk: chunk_key(contigs, chunks[chunk]),
+            len(contigs),
+            self._gone,
+        )
+
+    def is_replaced(self) -> bool:
+        """Whether another dataset, or none, stands now where this one was opened; one GET."""
+        try:
+            return _core.hash64(self.store.get(METADATA)) != self._digest
+        except NotFoundError:
+            return True
+
+    def _gone(self, error: NotFoundError) -> Bams3Error:
+        """Say why an object is not there."""
+        if self.is_replaced():
+            return StorageError(
+                f"{self.url}: the dataset was replaced while it was read", "start again"
+            )
+        return CorruptError(error.message, "the dataset is damaged: restore it, or convert again")
 
     def query(
         self,
@@ -170,4 +195,5 @@ def open(url: str | os.PathLike[str], options: StorageOptions | None = None) -> 
         raise NotFoundError(
             f"there is no dataset at {store.url}", hint="a dataset is a folder with _metadata.json"
         ) from error
-    return Dataset(store, Manifest.from_bytes(data, store.url_of(METADATA)))
+    manifest = Manifest.from_bytes(data, store.url_of(METADATA))
+    return Dataset(store, manifest, _core.hash64(data))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bams3 import _core
-from bams3.errors import CorruptError, UsageError
+from bams3.errors import UsageError
 from bams3.reads.fetch import Section, pools, tiles_of
 from bams3.reads.pipeline import ordered
 from bams3.reads.query import bed_regions, read_bed, resolve
@@ -155,11 +155,8 @@ class _Decoder:
     filter: tuple[int, int, int]
 
     def __call__(self, section: Section) -> Blocks:
-        try:
+        with self.dataset.source.naming(section.place):
             return _core.blocks_of_core(section.core, self.tid, *self.filter)
-        except CorruptError as error:
-            where = self.dataset.source.where(section.place)
-            raise CorruptError(f"{where}: {error.message}") from error
 
 
 def _take(depth: _core.Depth, at: int, until: int) -> Iterator[Run]:

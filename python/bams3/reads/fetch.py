@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
-from bams3.errors import CorruptError
-from bams3.reads.pipeline import cpus, ordered
+from bams3 import _core
+from bams3.errors import Bams3Error, CorruptError, NotFoundError
+from bams3.reads.limits import cpus
+from bams3.reads.pipeline import ordered
+from bams3.storage import copy_between
 
 if TYPE_CHECKING:
-    from bams3._core import ChunkRow, Index, TilePlace, TileRow
+    from bams3._core import ChunkRow, Index, Selection, TilePlace, TileRow
     from bams3.regions import Interval
     from bams3.storage.store import Store
 
@@ -52,15 +55,59 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where chunks lie: the store, the rows of the index and the key of each."""
+    """Where chunks lie: the store, the rows of the index and the key of each.
+
+    `contigs` is their number, `gone` says why an object is not there.
+    """
 
     store: Store
     chunks: Sequence[ChunkRow]
     key: Callable[[int], str]
+    contigs: int
+    gone: Callable[[NotFoundError], Bams3Error]
 
     def where(self, place: TilePlace) -> str:
         """Name a tile in a message."""
         return f"{self.store.url_of(self.key(place.chunk))}, tile {place.tile}"
+
+    @contextmanager
+    def naming(self, place: TilePlace) -> Iterator[None]:
+        """Name the tile in what says that it is damaged."""
+        try:
+            yield
+        except CorruptError as error:
+            raise CorruptError(f"{self.where(place)}: {error.message}", error.hint) from error
+
+    def decode(self, section: Section, selection: Selection | None = None) -> bytes:
+        """Decode the selected records of a tile; to be called within `naming`."""
+        return _core.decode_tile(section.core, section.rest, selection, self.contigs)
+
+    def chunk(self, chunk: int) -> bytes:
+        """Read a whole chunk.
+
+        Raises:
+            CorruptError: It is missing or damaged.
+            StorageError: The dataset was replaced.
+        """
+        try:
+            data = self.store.get(self.key(chunk))
+        except NotFoundError as error:
+            raise self.gone(error) from error
+        self._check(chunk, data)
+        return data
+
+    def copy(self, chunk: int, target: Store) -> None:
+        """Copy a chunk to the same key of another store. Raises as `chunk` does."""
+        key = self.key(chunk)
+        try:
+            copy_between(self.store, key, target, key, lambda data: self._check(chunk, data))
+        except NotFoundError as error:
+            raise self.gone(error) from error
+
+    def _check(self, chunk: int, data: bytes) -> None:
+        row = self.chunks[chunk]
+        if len(data) != row.size or _core.hash64(data) != row.digest:
+            raise CorruptError(f"{self.store.url_of(self.key(chunk))}: fails its checksum")
 
     def sections(
         self, places: Iterable[TilePlace], parts: Parts, pool: Executor
@@ -73,7 +120,10 @@ class Source:
     def _read(self, pieces: Sequence[Piece], parts: Parts) -> list[Section]:
         """Read the ranges of some pieces in one parallel round."""
         spans = [(self.key(p.chunk), start, end) for p in pieces for start, end in p.ranges]
-        blocks = iter(self.store.get_many(spans))
+        try:
+            blocks = iter(self.store.get_many(spans))
+        except NotFoundError as error:
+            raise self.gone(error) from error
         sections = []
         for piece in pieces:
             held = [(start, next(blocks)) for start, _ in piece.ranges]
@@ -123,12 +173,12 @@ def _pieces(source: Source, places: Iterable[TilePlace], parts: Parts) -> Iterat
 
 
 def _ranges(tiles: Sequence[TilePlace], parts: Parts, size: int) -> tuple[Range, ...]:
-    """Join near sections; where that is more than half of the chunk, take all of it."""
+    """Join near sections; where that is nearly all of the chunk, take all of it."""
     wanted = [tile.core for tile in tiles]
     if parts == "both":
         wanted += [tile.rest for tile in tiles]
     ranges = _join(sorted((offset, offset + length) for offset, length in wanted))
-    if len(ranges) > 1 and 2 * sum(end - start for start, end in ranges) > size:
+    if len(ranges) > 1 and 5 * sum(end - start for start, end in ranges) > 4 * size:
         return ((0, size),)
     return tuple(ranges)
 

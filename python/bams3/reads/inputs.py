@@ -145,7 +145,7 @@ class Input(AbstractContextManager["Input"]):
         return InputError(f"{self.name}: malformed near record {number}")
 
     def _hinted(self, error: InputError) -> InputError:
-        hint = error.hint
+        hint = error.hint or "correct or remove it, or have the input written again"
         if not self.header.contigs:
             hint = "the header has no @SQ lines; give the input with its header (samtools view -h)"
         return _named(InputError(error.message, hint), self.name)
@@ -197,7 +197,7 @@ class BamFormat:
         while (found := _core.bam_header(first)) is None:
             more = next(rest, None)
             if more is None or len(first) > _MAX_HEADER:
-                raise InputError(f"{name}: the BAM header is cut short")
+                raise InputError(f"{name}: the BAM header is cut short", compressed.TRUNCATED)
             first += more
         header, length = found
         return header, self._cut(first[length:], rest, name)
@@ -213,7 +213,7 @@ class BamFormat:
                 break
             held += more
         if held:
-            raise InputError(f"{name}: the last BAM record is cut off: the input is truncated")
+            raise InputError(f"{name}: the last BAM record is cut off", compressed.TRUNCATED)
 
 
 class SamFormat:
@@ -275,6 +275,11 @@ def check_text(first: bytes, name: str) -> None:
             "align it first: bwa mem ref.fa reads.fq | bams3 convert - DEST",
         )
     if line.startswith(b">"):
-        raise InputError(f"{name}: this is FASTA, not alignments")
+        raise InputError(
+            f"{name}: this is FASTA, not alignments",
+            "align reads to it: bwa mem ref.fa reads.fq | bams3 convert - DEST",
+        )
     if not line.startswith(b"@") and line.count(b"\t") < 10:
-        raise InputError(f"{name}: this is not SAM, BAM or CRAM")
+        raise InputError(
+            f"{name}: this is not SAM, BAM or CRAM", "give alignments, as an aligner writes them"
+        )

@@ -24,7 +24,8 @@ SPILL = "_spill"
 MAX_HEADER = 1 << 30
 MAX_BLOB = 1 << 30
 _LONGEST_NAME = 80
-_PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
+_SEAL = '\n "checksum": "{:016x}"\n}}\n'
+_SEALED = re.compile(rb'\n "checksum": "([0-9a-f]{16})"\n}\n\Z')
 
 
 class ChunkPlace(NamedTuple):
@@ -119,7 +120,7 @@ class Manifest:
             "index": _pack(self.index.to_bytes()),
             "stats": _pack(self.stats.to_bytes()),
         }
-        return json.dumps(document, indent=1, sort_keys=False).encode() + b"\n"
+        return seal(json.dumps(document, indent=1).encode())
 
     def keys(self) -> set[str]:
         """Return the keys of all objects of the dataset but the manifest."""
@@ -137,7 +138,8 @@ class Manifest:
         """
         try:
             document = json.loads(data)
-            _check_version(document, name)
+            _check_format(document)
+            _check_version(document, _is_sealed(data), name)
             return cls(**_fields(document))
         except (KeyError, TypeError, ValueError, RecursionError, CorruptError) as error:
             raise CorruptError(
@@ -145,9 +147,27 @@ class Manifest:
             ) from error
 
 
-def _check_version(document: Any, name: str) -> None:
+def seal(document: bytes) -> bytes:
+    """Put the checksum of all that stands before it at the end of a JSON object."""
+    body = document.rstrip().removesuffix(b"}").rstrip() + b","
+    return body + _SEAL.format(_core.hash64(body)).encode()
+
+
+def _is_sealed(data: bytes) -> bool:
+    """Whether the checksum is there; one that is wrong raises CorruptError."""
+    found = _SEALED.search(data)
+    if found and _core.hash64(data[: found.start()]) != int(found[1], 16):
+        raise CorruptError("it fails its checksum")
+    return found is not None
+
+
+def _check_format(document: Any) -> None:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise CorruptError("it does not say that it is of format bams3")
+
+
+def _check_version(document: dict[str, Any], sealed: bool, name: str) -> None:
+    """Refuse a newer version, which may be sealed in another way, and what is not sealed."""
     major, minor = _integers(document["version"], 2)
     if major > VERSION[0]:
         raise VersionError(
@@ -155,6 +175,8 @@ def _check_version(document: Any, name: str) -> None:
             f"this program reads up to {VERSION[0]}.x",
             "install a newer bams3",
         )
+    if not sealed:
+        raise CorruptError("its checksum is missing")
 
 
 def _fields(document: dict[str, Any]) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from bams3.reads import headers
 from bams3.reads.convert import samples
 from bams3.reads.dataset import Dataset, open
 from bams3.reads.fetch import pools
-from bams3.reads.manifest import Manifest, chunk_key
+from bams3.reads.manifest import Manifest
 from bams3.reads.pipeline import ordered
 from bams3.reads.writer import ChunkWriter, Destination
-from bams3.storage import copy_between, open_store
+from bams3.storage import open_store
 
 MODULUS = 1 << 128
 BLOCK = 4 << 20
@@ -175,9 +175,9 @@ class _Merge:
         """Copy chunks as they are."""
         for part in group:
             dataset, row = self.datasets[part.source], self._row(part)
-            key = chunk_key(dataset.index.contigs, row)
-            copy_between(dataset.store, key, store, key)
-            self.destination.uploads.keys.add(key)
+            key = dataset.source.key(part.chunk)
+            self.destination.uploads.note(key)
+            dataset.source.copy(part.chunk, store)
             tiles = dataset.index.tiles(part.chunk)
             lengths = [(tile.core[1], tile.rest[1]) for tile in tiles]
             rows = dataset.index.rows(part.chunk)
@@ -230,7 +230,9 @@ class _Merge:
         dataset = self.datasets[source]
         places = [place for chunk in chunks for place in dataset.index.tiles(chunk)]
         for section in dataset.source.sections(places, "both", self.fetching):
-            yield _core.decode_tile(section.core, section.rest)
+            with dataset.source.naming(section.place):
+                records = dataset.source.decode(section)
+            yield records
 
     def _manifest(self, text: bytes, writer: ChunkWriter) -> Manifest:
         manifests = [dataset.manifest for dataset in self.datasets]

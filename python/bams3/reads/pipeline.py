@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
+import ctypes
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
-from pathlib import Path
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-CGROUP = Path("/sys/fs/cgroup")
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 
 def ordered(
@@ -32,25 +31,15 @@ def ordered(
             future.cancel()
 
 
-def cpus() -> int:
-    """Return how many CPUs this process may use: affinity and the quota of its cgroup."""
-    quota, _, period = _read(CGROUP / "cpu.max").partition(" ")
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    count = count or 1
-    if quota.isdigit() and period.isdigit() and int(period) > 0:
-        count = min(count, -(-int(quota) // int(period)))
-    return max(1, count)
+def give_memory_back(size: int) -> None:
+    """Have the C library give freed blocks of so many bytes back to the system at once.
 
-
-def memory() -> int:
-    """Return how many bytes of memory this process may use: the machine's, or its cgroup's."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = _read(CGROUP / "memory.max")
-    return min(total, int(limit)) if limit.isdigit() else total
-
-
-def _read(path: Path) -> str:
+    Else it keeps up to 64 MiB for each thread that ever used so much: glibc raises the size from
+    which on a block is mapped on its own, up to 32 MiB, each time that such a block is freed.
+    """
     try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return  # another C library
+    mallopt(_MMAP_THRESHOLD, size)
+    mallopt(_TRIM_THRESHOLD, size)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bams3 import _core
-from bams3.errors import CorruptError, RegionError
+from bams3.errors import RegionError
 from bams3.reads.arrow import COLUMNS, checked_columns
 from bams3.reads.fetch import MAX_POSITION, Parts, Section, pools, tiles_of
 from bams3.reads.pipeline import ordered
@@ -83,7 +83,7 @@ class Query:
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the records as record streams of a few MiB, in order."""
-        return self._decoded("both", _select)
+        return self._decoded("both", self._select)
 
     def records(self) -> Iterator[Record]:
         """Yield the records one by one."""
@@ -102,7 +102,7 @@ class Query:
     def batches(self) -> Iterator[_core.Batch]:
         """Yield Arrow record batches of the columns asked for."""
         table = self._table()
-        return self._decoded("both", lambda section, want: table.batch(_select(section, want)))
+        return self._decoded("both", lambda section, want: table.batch(self._select(section, want)))
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Return the records as an Arrow C stream, for polars, duckdb, pyarrow and others."""
@@ -111,16 +111,21 @@ class Query:
     def _table(self) -> _core.Table:
         return _core.Table(list(self.columns), list(self.dataset.contigs))
 
+    def _select(self, section: Section, want: Want) -> bytes:
+        block = self.dataset.source.decode(section, want.selection)
+        if want.also is None:
+            return block
+        tid, intervals = want.also
+        return _core.overlapping_records(block, tid, intervals)
+
     def _decoded(self, parts: Parts, function: Any) -> Iterator[Any]:
         """Fetch and decode what the plan wants; results in order, empty ones left out."""
         source = self.dataset.source
 
         def decode(pair: tuple[Want, Section]) -> Any:
             want, section = pair
-            try:
+            with source.naming(want.place):
                 return function(section, want)
-            except CorruptError as error:
-                raise CorruptError(f"{source.where(want.place)}: {error.message}") from error
 
         wants = list(self._plan())
         with pools(self._threads) as (fetching, decoding, workers):
@@ -185,14 +190,6 @@ class Query:
         also = None if self._bed is None else (tid, self._bed.get(region.contig, []))
         for place in self.dataset.index.overlapping(tid, *interval):
             yield Want(place, selection, also)
-
-
-def _select(section: Section, want: Want) -> bytes:
-    block = _core.decode_tile(section.core, section.rest, want.selection)
-    if want.also is None:
-        return block
-    tid, intervals = want.also
-    return _core.overlapping_records(block, tid, intervals)
 
 
 def _count(section: Section, want: Want) -> int:

@@ -107,11 +107,13 @@ def write(
         if kind == "cram":
             cram_writer.write(bam_bytes(blocks, header, 1, threads), out, reference, threads or 1)
         else:
-            _copy(bam_bytes(blocks, header, level, threads), out) if kind == "bam" else _copy(
-                sam_bytes(blocks, header, threads), out
-            )
+            lines = bam_bytes(blocks, header, level, threads) if kind == "bam" else None
+            _copy(lines or sam_bytes(blocks, header, threads), out)
+        out.flush()
         size = out.tell() if path else 0
-        made = _indexed(path, name, kind, header) if path and index and kind != "sam" else None
+        made = None
+        if path and index and kind != "sam":
+            made = _indexed(path, name, kind, header, threads)
     return ToBamSummary(name, made, counter.records, size)
 
 
@@ -183,7 +185,7 @@ def opened(name: str) -> Iterator[tuple[IO[bytes], Path | None]]:
         path.unlink(missing_ok=True)
 
 
-def _indexed(path: Path, name: str, kind: str, header: Header) -> str:
+def _indexed(path: Path, name: str, kind: str, header: Header, threads: int | None) -> str:
     """Index the finished file under its temporary name; move the index to its place."""
     import pysam
 
@@ -191,7 +193,8 @@ def _indexed(path: Path, name: str, kind: str, header: Header) -> str:
     ending = "crai" if kind == "cram" else "csi" if long else "bai"
     made = path.with_name(f"{path.name}.{ending}")
     try:
-        pysam.index(*(["-c"] if ending == "csi" else []), "-o", str(made), str(path))
+        options = ["-@", str(threads or os.cpu_count() or 1), *(["-c"] if ending == "csi" else [])]
+        pysam.index(*options, "-o", str(made), str(path))
         made.replace(f"{name}.{ending}")
     finally:
         made.unlink(missing_ok=True)

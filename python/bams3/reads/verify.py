@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from bams3 import _core
-from bams3.errors import Bams3Error, CorruptError, NotFoundError
+from bams3.errors import CorruptError, StorageError
 from bams3.reads.fetch import Section, pools
 from bams3.reads.manifest import chunk_key
 from bams3.reads.pipeline import ordered
@@ -68,6 +68,10 @@ def verify(
         What was found; damage is in `problems`, and does not raise.
     """
     problems = list(_sizes(dataset))
+    if problems and dataset.is_replaced():
+        raise StorageError(
+            f"{dataset.url}: the dataset was replaced while it was read", "start again"
+        )
     objects = len(dataset.index.chunks) + 2
     size = sum(chunk.size for chunk in dataset.index.chunks)
     manifest = dataset.manifest
@@ -116,7 +120,7 @@ def _sizes(dataset: Dataset) -> Iterator[str]:
 def _header(dataset: Dataset) -> Iterator[str]:
     try:
         assert dataset.header
-    except (CorruptError, NotFoundError) as error:
+    except CorruptError as error:
         yield error.message
 
 
@@ -134,14 +138,10 @@ def _tiles(
 
 def _chunk(dataset: Dataset, chunk: int) -> list[Section] | str:
     """Read a whole chunk, compare its digest with the index, cut it to sections."""
-    source = dataset.source
-    key, row = source.key(chunk), source.chunks[chunk]
     try:
-        data = source.store.get(key)
-    except Bams3Error as error:
+        data = dataset.source.chunk(chunk)
+    except CorruptError as error:
         return error.message
-    if len(data) != row.size or _core.hash64(data) != row.digest:
-        return f"{source.store.url_of(key)}: fails its checksum"
     return [
         Section(tile, data[tile.core[0] :][: tile.core[1]], data[tile.rest[0] :][: tile.rest[1]])
         for tile in dataset.index.tiles(chunk)
@@ -163,12 +163,13 @@ def _decoded(
 
 def _tile(dataset: Dataset, section: Section) -> tuple[int, bytes, dict[int, int]] | str:
     try:
-        records = _core.decode_tile(section.core, section.rest)
-        if _core.count_records(records) != section.place.reads:
-            return f"{dataset.source.where(section.place)}: not as many records as the index says"
-        return section.place.reads, _core.records_digest(records), _core.count_contigs(records)
+        with dataset.source.naming(section.place):
+            records = dataset.source.decode(section)
+            if _core.count_records(records) != section.place.reads:
+                raise CorruptError("not as many records as the index says")
+            return section.place.reads, _core.records_digest(records), _core.count_contigs(records)
     except CorruptError as error:
-        return f"{dataset.source.where(section.place)}: {error.message}"
+        return error.message
 
 
 def _compare_manifest(dataset: Dataset, tally: _Tally) -> Iterator[str]:

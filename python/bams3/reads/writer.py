@@ -9,8 +9,16 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from bams3 import _core
-from bams3.errors import Bams3Error, ExistsError, NotFoundError, StorageError
+from bams3.errors import (
+    Bams3Error,
+    CorruptError,
+    ExistsError,
+    NotFoundError,
+    StorageError,
+    VersionError,
+)
 from bams3.reads.manifest import METADATA, ChunkPlace, Manifest, chunk_key, header_key
+from bams3.reads.marks import Marks
 from bams3.storage import Store
 
 CHUNK_BYTES = 32 << 20
@@ -19,10 +27,13 @@ _EXISTS_HINT = "choose another destination, or replace it with --overwrite"
 
 
 class Uploads:
-    """Puts objects in the background, with bounded memory, and knows what it wrote."""
+    """Puts objects in the background, with bounded memory, and knows what it wrote.
 
-    def __init__(self, store: Store, pool: Executor) -> None:
-        self._store, self._pool = store, pool
+    `begin` is called before anything is written.
+    """
+
+    def __init__(self, store: Store, pool: Executor, begin: Callable[[], None]) -> None:
+        self._store, self._pool, self._begin = store, pool, begin
         self._pending: deque[tuple[Future[str], int]] = deque()
         self._size = 0
         self.keys: set[str] = set()
@@ -34,9 +45,14 @@ class Uploads:
             self._wait()
         if key not in self.keys:
             self.bytes_written += len(data)
-        self.keys.add(key)
+        self.note(key)
         self._pending.append((self._pool.submit(self._store.put, key, data), len(data)))
         self._size += len(data)
+
+    def note(self, key: str) -> None:
+        """Take note of an object that is about to be written, here or by the caller."""
+        self._begin()
+        self.keys.add(key)
 
     def _wait(self) -> None:
         future, size = self._pending.popleft()
@@ -141,8 +157,9 @@ class Destination:
         self._etag = self._present()
         if self._etag is not None and not overwrite:
             raise ExistsError(f"{store.url}: holds a dataset already", _EXISTS_HINT)
-        self._old = self._referred() if self._etag is not None else set()
-        self.uploads = Uploads(store, pool)
+        self._old = self._replaceable() if self._etag is not None else set()
+        self._marks = Marks(store)
+        self.uploads = Uploads(store, pool, self._marks.begin)
 
     def _present(self) -> str | None:
         try:
@@ -151,10 +168,21 @@ class Destination:
             return None
 
     def _referred(self) -> set[str]:
-        """Return the objects of the dataset that stands there now, none if it cannot be read."""
+        """Return the objects of the dataset that stands there now.
+
+        Raises:
+            Bams3Error: It cannot be read, or is damaged, or of a newer version.
+        """
         try:
             return Manifest.from_bytes(self._store.get(METADATA)).keys()
-        except Bams3Error:
+        except NotFoundError:
+            return set()
+
+    def _replaceable(self) -> set[str]:
+        """Return the objects of the dataset to be replaced; none are known of a damaged one."""
+        try:
+            return self._referred()
+        except (CorruptError, VersionError):
             return set()
 
     def put_header(self, text: bytes) -> tuple[int, int]:
@@ -167,6 +195,7 @@ class Destination:
     def publish(self, manifest: Manifest) -> int:
         """Make the dataset: from here on readers see it. Return the size of the manifest."""
         self.uploads.finish()
+        self._marks.settle()
         self._check_all_there(manifest)
         data = manifest.to_bytes()
         try:
@@ -179,26 +208,48 @@ class Destination:
                 f"{self._store.url}: another conversion has written a dataset here meanwhile",
                 _EXISTS_HINT,
             ) from error
-        with suppress(StorageError):
-            self._store.delete_many(sorted(self._old - manifest.keys()))
+        with suppress(Bams3Error, OSError):
+            self._delete(self._old - manifest.keys())
         return len(data)
 
     def _check_all_there(self, manifest: Manifest) -> None:
         """Refuse to publish a dataset that another conversion has deleted objects of."""
-        missing = manifest.keys() - {header_key(manifest.header_digest)}
+        header = header_key(manifest.header_digest)
+        missing = manifest.keys() - {header}
         missing -= {entry.key for entry in self._store.list("data")} if missing else set()
         if missing:
-            raise StorageError(
-                f"{self._store.url_of(min(missing))}: was deleted while the dataset was written",
-                "run the conversion again, with no other one to this place at the same time",
-            )
+            raise self._deleted(min(missing))
+        try:
+            self._store.head(header)
+        except NotFoundError as error:
+            raise self._deleted(header) from error
+
+    def _deleted(self, key: str) -> StorageError:
+        return StorageError(
+            f"{self._store.url_of(key)}: was deleted while the dataset was written",
+            "run the conversion again, with no other one to this place at the same time",
+        )
+
+    def _delete(self, keys: set[str]) -> None:
+        """Delete objects, unless another conversion may count on them; take the marks away."""
+        try:
+            if keys and self._marks.may_delete():
+                self._store.delete_many(sorted(keys))
+        finally:
+            self._marks.end()
 
     def abandon(self) -> None:
-        """Delete what was written, unless a dataset refers to it. Errors are passed over."""
+        """Delete what was written, unless it may be in use. Errors are passed over."""
         self.uploads.stop()
         with suppress(Bams3Error, OSError):
-            kept = self._old | (self._referred() if self._present() is not None else set())
-            self._store.delete_many(sorted(self.uploads.keys - kept))
+            self._delete_unused()
+
+    def _delete_unused(self) -> None:
+        try:
+            if self.uploads.keys and self._marks.may_delete():
+                self._store.delete_many(sorted(self.uploads.keys - self._referred()))
+        finally:
+            self._marks.end()
 
 
 def sizes(writer: ChunkWriter, header: int, data: int) -> dict[str, Any]:

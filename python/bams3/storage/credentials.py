@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 from bams3.config import StorageOptions
 from bams3.errors import PermissionDenied, UsageError
 
-HINT = "set AWS_PROFILE or --profile, or --no-sign-request for a public bucket"
+HINT = "set AWS_PROFILE or --aws-profile, or --no-sign-request for a public bucket"
 _THROUGH_BOTO3 = (
     "sso_session",
     "sso_start_url",

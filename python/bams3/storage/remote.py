@@ -224,7 +224,7 @@ def translate(error: Exception, url: str) -> Bams3Error:
     if is_redirect(error) or code == "AuthorizationHeaderMalformed":
         return StorageError(
             f"{url}: the bucket is in another region" + (f": {why}" if code else ""),
-            "set --region or AWS_REGION",
+            "set --aws-region or AWS_REGION",
         )
     if code == "NoSuchBucket":
         return NotFoundError(
@@ -235,7 +235,7 @@ def translate(error: Exception, url: str) -> Bams3Error:
     if status in (401, 403):
         return PermissionDenied(
             f"{url}: access denied: {why}",
-            "check the credentials (AWS_PROFILE, --profile); --no-sign-request for a public bucket",
+            "check AWS_PROFILE or --aws-profile; --no-sign-request for a public bucket",
         )
     if status == 412 or type(error).__name__ in ("AlreadyExistsError", "PreconditionError"):
         return ExistsError(f"{url}: exists already or was changed by another writer: {why}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import BinaryIO, NamedTuple, Protocol, TypeAlias, runtime_checkable
 from urllib.parse import unquote, urlsplit
@@ -199,10 +199,17 @@ def open_input(url: str | os.PathLike[str], options: StorageOptions | None = Non
     return open_remote(object_handle(text, options), options)
 
 
-def copy_between(source: Store, source_key: str, target: Store, target_key: str) -> None:
+def copy_between(
+    source: Store,
+    source_key: str,
+    target: Store,
+    target_key: str,
+    check: Callable[[bytes], None] | None = None,
+) -> None:
     """Copy an object from one store to another, on the server's side where both share a bucket.
 
-    Else it passes through memory, whole: meant for the objects of a dataset (at most 64 MiB).
+    Else it passes through memory, whole: meant for the objects of a dataset (at most 64 MiB);
+    `check` may refuse what was read.
 
     Raises:
         NotFoundError: There is no such object.
@@ -217,7 +224,10 @@ def copy_between(source: Store, source_key: str, target: Store, target_key: str)
         if isinstance(source, S3Store) and isinstance(target, S3Store):
             if target.copy_from(source, source_key, target_key):
                 return None
-    target.put(target_key, source.get(source_key))
+    data = source.get(source_key)
+    if check:
+        check(data)
+    target.put(target_key, data)
     return None
 
 

@@ -5,8 +5,6 @@
 //! * `PLANES`: `w` planes of bytes of the zig-zag values, lowest first;
 //! * `DICTIONARY`: up to 255 distinct values (varints) and an index byte each.
 
-use std::collections::HashMap;
-
 use crate::error::{corrupt, Result};
 use crate::stream::{get_varint, put_varint, unzigzag, zigzag, Reader, Writer};
 
@@ -18,14 +16,14 @@ const ESCAPE: u64 = 255;
 /// Append a column of integers.
 pub fn write(out: &mut Writer, values: &[i64]) {
     let coded: Vec<u64> = values.iter().map(|&value| zigzag(value)).collect();
-    let wide = coded.iter().filter(|&&value| value >= ESCAPE).count();
+    let wide = coded.iter().map(|&value| usize::from(value >= ESCAPE)).sum::<usize>();
     if wide == 0 {
-        return write_bytes(out, &coded);
+        return write_bytes(out, &coded, wide);
     }
     match dictionary(&coded) {
         Some((words, indexes)) => write_dictionary(out, &words, &indexes),
         None if wide * 4 > coded.len() => write_planes(out, &coded),
-        None => write_bytes(out, &coded),
+        None => write_bytes(out, &coded, wide),
     }
 }
 
@@ -40,16 +38,14 @@ pub fn read(input: &mut Reader, count: usize) -> Result<Vec<i64>> {
     Ok(coded.into_iter().map(unzigzag).collect())
 }
 
-fn write_bytes(out: &mut Writer, coded: &[u64]) {
+fn write_bytes(out: &mut Writer, coded: &[u64], wide: usize) {
     let bytes: Vec<u8> = coded.iter().map(|&value| value.min(ESCAPE) as u8).collect();
-    let mut wide = Vec::new();
-    coded
-        .iter()
-        .filter(|&&value| value >= ESCAPE)
-        .for_each(|&value| put_varint(&mut wide, value - ESCAPE));
+    let mut escaped = Vec::new();
+    let wide_values = coded.iter().filter(|&&value| value >= ESCAPE).take(wide);
+    wide_values.for_each(|&value| put_varint(&mut escaped, value - ESCAPE));
     out.varint(BYTES);
     out.bytes(&bytes);
-    out.bytes(&wide);
+    out.bytes(&escaped);
 }
 
 fn read_bytes(input: &mut Reader, count: usize) -> Result<Vec<u64>> {
@@ -88,16 +84,37 @@ fn read_planes(input: &mut Reader, count: usize) -> Result<Vec<u64>> {
 
 /// The distinct values by first appearance and the index of each value, if a byte can hold it.
 fn dictionary(coded: &[u64]) -> Option<(Vec<u64>, Vec<u8>)> {
-    let (mut words, mut places) = (Vec::new(), HashMap::new());
+    let mut words = Words { list: Vec::new(), slots: [NO_WORD; SLOTS] };
     let mut indexes = Vec::with_capacity(coded.len());
     for &value in coded {
-        let index = *places.entry(value).or_insert(words.len());
-        if index == words.len() {
-            words.push(value);
-        }
-        indexes.push(u8::try_from(index).ok().filter(|&index| index < 255)?);
+        indexes.push(words.index(value)?);
     }
-    (words.len() * 4 < coded.len()).then_some((words, indexes))
+    (words.list.len() * 4 < coded.len()).then_some((words.list, indexes))
+}
+
+const SLOTS: usize = 1024;
+const NO_WORD: u8 = 255;
+
+/// Up to 255 words, found by open addressing.
+struct Words {
+    list: Vec<u64>,
+    slots: [u8; SLOTS],
+}
+
+impl Words {
+    fn index(&mut self, value: u64) -> Option<u8> {
+        let mut slot = (value.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54) as usize;
+        while self.slots[slot] != NO_WORD {
+            if self.list[usize::from(self.slots[slot])] == value {
+                return Some(self.slots[slot]);
+            }
+            slot = (slot + 1) % SLOTS;
+        }
+        let index = u8::try_from(self.list.len()).ok().filter(|&index| index < NO_WORD)?;
+        self.slots[slot] = index;
+        self.list.push(value);
+        Some(index)
+    }
 }
 
 fn write_dictionary(out: &mut Writer, words: &[u64], indexes: &[u8]) {

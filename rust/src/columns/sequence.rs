@@ -151,10 +151,24 @@ fn most_frequent(counts: &[u16; 4]) -> u8 {
     CODES[best]
 }
 
+/// The two codes of each packed byte.
+static PAIRS: [[u8; 2]; 256] = {
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [(byte >> 4) as u8, byte as u8 & 15];
+        byte += 1;
+    }
+    pairs
+};
+
 /// Unpack `length` bases of two a byte.
 pub fn unpack(packed: &[u8], length: usize, out: &mut Vec<u8>) {
     let start = out.len();
-    out.extend(packed.iter().flat_map(|&byte| [byte >> 4, byte & 15]));
+    out.resize(start + 2 * packed.len(), 0);
+    for (pair, &byte) in out[start..].chunks_exact_mut(2).zip(packed) {
+        pair.copy_from_slice(&PAIRS[usize::from(byte)]);
+    }
     out.truncate(start + length);
 }
 

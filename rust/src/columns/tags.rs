@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 
+use xxhash_rust::xxh3::Xxh3DefaultBuilder;
+
 use super::derive::{Derived, Source};
 use super::{ints, strings, Row};
 use crate::error::{corrupt, Error, Result};
@@ -65,7 +67,7 @@ struct Collected<'a> {
 impl<'a> Collected<'a> {
     fn new(rows: &[Row<'a>]) -> Result<Self> {
         let mut all = Self::default();
-        let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
+        let mut known: HashMap<Vec<u8>, usize, Xxh3DefaultBuilder> = HashMap::default();
         let (mut list, mut tags) = (Vec::new(), Vec::new());
         for (record, row) in rows.iter().enumerate() {
             split(row, record, &mut list, &mut tags)?;

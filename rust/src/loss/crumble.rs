@@ -23,7 +23,7 @@ const DOUBTFUL: u8 = 5;
 pub fn qualities(core: &Core, rows: &[Row]) -> Vec<u8> {
     let all = Sequences::from_rows(core, rows);
     let sure = sure(core, &all);
-    let mut qualities: Vec<u8> = rows.iter().flat_map(|row| row.qualities).copied().collect();
+    let mut qualities: Vec<u8> = rows.iter().map(|row| row.qualities).collect::<Vec<_>>().concat();
     for record in (0..core.count()).filter(|&record| all.aligned[record]) {
         let qualities = &mut qualities[all.start[record]..all.start[record + 1]];
         if qualities.first() == Some(&0xff) {

@@ -11,7 +11,7 @@ use pyo3::types::{PyBytes, PyCapsule, PyIterator};
 
 use crate::arrow::{text, Table};
 use crate::depth::{overlapping, Blocks, Depth, Filter, Run, Windows};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::record::iterate;
 use crate::tile::decode_core;
 
@@ -106,12 +106,15 @@ fn overlapping_records<'py>(
     tid: i32,
     intervals: Vec<(i64, i64)>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    Ok(PyBytes::new(py, &py.detach(|| overlapping(records, tid, &intervals))?))
+    let chosen = py.detach(|| overlapping(records, tid, &intervals));
+    Ok(PyBytes::new(py, &chosen.map_err(Error::stored)?))
 }
 
 #[pyfunction]
 fn count_records(py: Python<'_>, stream: &[u8]) -> PyResult<usize> {
-    Ok(py.detach(|| iterate(stream).try_fold(0, |count, record| record.map(|_| count + 1)))?)
+    let counted =
+        py.detach(|| iterate(stream).try_fold(0, |count, record| record.map(|_| count + 1)));
+    Ok(counted.map_err(Error::stored)?)
 }
 
 #[pyfunction]
@@ -124,7 +127,8 @@ fn blocks_of_records(
     min_mapq: u8,
 ) -> PyResult<PyBlocks> {
     let filter = Filter { require, exclude, min_mapq };
-    Ok(PyBlocks(py.detach(|| Blocks::of_records(records, tid, filter))?))
+    let blocks = py.detach(|| Blocks::of_records(records, tid, filter));
+    Ok(PyBlocks(blocks.map_err(Error::stored)?))
 }
 
 /// Number of records by contig number.
@@ -137,7 +141,7 @@ fn count_contigs(py: Python<'_>, stream: &[u8]) -> PyResult<HashMap<i32, u64>> {
         }
         Ok(counts)
     });
-    Ok(counts?)
+    Ok(counts.map_err(Error::stored)?)
 }
 
 #[pyfunction]
@@ -151,7 +155,7 @@ fn blocks_of_core(
 ) -> PyResult<PyBlocks> {
     let filter = Filter { require, exclude, min_mapq };
     let blocks = py.detach(|| decode_core(core).map(|core| Blocks::of_core(&core, tid, filter)));
-    Ok(PyBlocks(blocks?))
+    Ok(PyBlocks(blocks.map_err(Error::stored)?))
 }
 
 #[pyclass(name = "Depth", module = "bams3._core", frozen)]

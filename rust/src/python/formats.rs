@@ -100,7 +100,8 @@ fn format_sam<'py>(
     records: &[u8],
     header: &Header,
 ) -> Result<Bound<'py, PyBytes>> {
-    let text = py.detach(|| sam_format::format_sam(records, &header.inner))?;
+    let text = py.detach(|| sam_format::format_sam(records, &header.inner));
+    let text = text.map_err(Error::stored)?;
     Ok(PyBytes::new(py, &text))
 }
 
@@ -146,7 +147,7 @@ fn parse_bam(py: Python<'_>, data: &[u8], header: &Header, first_record: u64) ->
 /// Digest of a record stream that is canonical already.
 #[pyfunction]
 fn records_digest<'py>(py: Python<'py>, records: &[u8]) -> Result<Bound<'py, PyBytes>> {
-    let sum = py.detach(|| digest::multiset(records))?;
+    let sum = py.detach(|| digest::multiset(records)).map_err(Error::stored)?;
     Ok(PyBytes::new(py, &sum.to_le_bytes()))
 }
 

@@ -172,22 +172,24 @@ impl Selection {
 }
 
 #[pyfunction]
-#[pyo3(signature = (core, rest, selection=None))]
+#[pyo3(signature = (core, rest, selection=None, contigs=i32::MAX))]
 fn decode_tile<'py>(
     py: Python<'py>,
     core: &[u8],
     rest: &[u8],
     selection: Option<&Selection>,
+    contigs: i32,
 ) -> Result<Bound<'py, PyBytes>> {
     let all = select::Selection::all();
     let selection = selection.map_or(&all, |selection| &selection.inner);
-    let records = py.detach(|| tile::decode(core, rest, selection))?;
+    let records = py.detach(|| tile::decode(core, rest, selection, contigs));
+    let records = records.map_err(Error::stored)?;
     Ok(PyBytes::new(py, &records))
 }
 
 #[pyfunction]
 fn count_tile(py: Python<'_>, core: &[u8], selection: &Selection) -> Result<usize> {
-    py.detach(|| tile::count(core, &selection.inner))
+    py.detach(|| tile::count(core, &selection.inner)).map_err(Error::stored)
 }
 
 /// Counts over records.

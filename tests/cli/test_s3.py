@@ -1,0 +1,248 @@
+"""All commands against S3: as they are, through faults, and killed at any moment."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import bams3
+from bams3.reads.verify import verify
+from bams3.storage import open_store
+from tests.cli.run import Done, bams3_
+from tests.reads import made
+from tests.servers.proxy import Fault, FaultProxy, cut, fail, flip, reset, trickle
+from tests.servers.versitygw import Versitygw
+
+SAM = made.header() + made.shuffled(4000)
+SORTED = made.header("coordinate") + "".join(
+    made.line(f"s{n}", "chr1", 1 + 700 * n, length=100) for n in range(4000)
+)
+REGION = "chr1:100-2,000"
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("inputs")
+    texts = {"one": SAM, "two": made.header() + made.shuffled(4000, 2), "sorted": SORTED}
+    return {name: Path(made.write_sam(folder, t, f"{name}.sam")) for name, t in texts.items()}
+
+
+@pytest.fixture(params=["fake-s3", "real-s3"])
+def bucket(request: pytest.FixtureRequest) -> str:
+    if request.param == "fake-s3":
+        request.getfixturevalue("fake_s3")
+        return "s3://bucket"
+    return str(request.getfixturevalue("real_s3"))
+
+
+def ok(*arguments: str | Path) -> bytes:
+    done = bams3_(*arguments)
+    assert done.code == 0, done.err
+    return done.out
+
+
+def records(sam: bytes) -> list[str]:
+    return made.alignments(sam)
+
+
+def test_every_command(bucket: str, inputs: dict[str, Path], tmp_path: Path) -> None:
+    one, two, both = (f"{bucket}/{name}.bams3" for name in ("one", "two", "both"))
+    ok("convert", inputs["one"], one, "--workers", "1", "--chunk-size", "64k", "--quiet")
+    ok("convert", inputs["two"], two, "--workers", "1", "--quiet")
+    expected = made.samtools_sorted(str(inputs["one"]), tmp_path)
+    assert records(ok("query", one)) == expected
+    assert ok("verify", one, "--against", inputs["one"]).startswith(b"ok: 4,000 records, the same")
+    ok("to-bam", one, tmp_path / "back.sam", "--quiet")
+    assert records((tmp_path / "back.sam").read_bytes()) == expected
+    ok("merge", both, one, two, "--quiet")
+    assert ok("verify", both).startswith(b"ok: 8,000 records")
+    assert int(ok("query", "-c", both, REGION)) > int(ok("query", "-c", one, REGION)) > 0
+    assert b"records" in ok("stats", "--json", both)
+    assert ok("depth", one, REGION)
+    again = bams3_("convert", inputs["two"], one)
+    assert again.code == 1 and "--overwrite" in again.err
+    ok("convert", inputs["two"], one, "--overwrite", "--quiet")
+    ok("verify", one, "--against", inputs["two"])
+
+
+def test_clean_removes_what_is_left_and_only_that(bucket: str, inputs: dict[str, Path]) -> None:
+    url = f"{bucket}/left.bams3"
+    ok("convert", inputs["one"], url, "--quiet")
+    store = open_store(url)
+    kept = {entry.key for entry in store.list()} | {"notes.txt", "data/mine.txt", "other/x.chunk"}
+    for key in (*kept - {entry.key for entry in store.list()}, *LEFT):
+        store.put(key, b"12345")
+    assert ok("clean", url) == f"{len(LEFT)} objects removed, {5 * len(LEFT)} B\n".encode()
+    assert {entry.key for entry in store.list()} == kept
+    ok("verify", url, "--against", inputs["one"])
+
+
+LEFT = (
+    "data/chr1/000000000-001000000.0123456789abcdef.chunk",
+    "_header.0123456789abcdef.zst",
+    "_spill/0123456789abcdef/000000.spill",
+    "_spill/0123456789abcdef/running",
+    "_spill/0123456789abcdef/deleting",
+)
+
+
+# ---- faults --------------------------------------------------------------------------------------
+FAULTS: dict[str, Callable[[], Fault]] = {
+    "500": lambda: fail(500, "InternalError"),
+    "503": lambda: fail(503),
+    "reset": reset,
+    "cut": lambda: cut(100),
+    "trickle": lambda: trickle(3000, 0.005),
+    "flip": lambda: flip(1234),
+}
+READING: dict[str, list[str]] = {
+    "query": ["query", "URL", REGION],
+    "count": ["query", "-c", "URL", REGION],
+    "depth": ["depth", "URL", REGION],
+    "stats": ["stats", "--json", "URL"],
+    "to-bam": ["to-bam", "URL", "-", "--format", "sam", "--no-PG"],
+    "verify": ["verify", "URL"],
+    "merge": ["merge", "OUT", "URL", "URL", "--overwrite", "--quiet"],
+}
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BAMS3_RETRIES", "4")
+    monkeypatch.setenv("BAMS3_TIMEOUT", "2")
+
+
+@pytest.fixture
+def through(
+    fault_proxy: FaultProxy, s3_server: Versitygw, inputs: dict[str, Path], quick: None
+) -> str:
+    """A dataset that is reached through the proxy."""
+    url = s3_server.make_bucket(f"faults-{uuid.uuid4().hex}") + "/x.bams3"
+    ok("convert", inputs["one"], url, "--quiet", "--chunk-size", "64k")
+    return url
+
+
+def judge(done: Done, url: str, expected: bytes) -> bool:
+    """A right answer, or a clear error with the name of an object; tell which."""
+    if done.code == 0:
+        assert done.out == expected
+        return True
+    assert done.code == 1
+    assert re.search(rf"error: .*{re.escape(url)}.*", done.err), done.err
+    assert "Traceback" not in done.err
+    return False
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("command", READING)
+def test_reading_through_faults(
+    command: str, fault: str, through: str, fault_proxy: FaultProxy, tmp_path: Path
+) -> None:
+    names = {"URL": through, "OUT": str(tmp_path / "merged")}
+    arguments = [names.get(word, word) for word in READING[command]]
+    fault_proxy.plan()
+    expected = ok(*arguments)
+    count = len(fault_proxy.requests)
+    for pattern in [[1], [0, 1]] if fault == "flip" else [[1, 0] * count]:
+        steps = [FAULTS[fault]() if step else None for step in pattern]
+        fault_proxy.plan(*steps, match="GET")
+        done = bams3_(*arguments)
+        right = judge(done, through, expected)
+        assert right or fault == "flip", done.err
+        assert fault_proxy.faults or pattern == [0, 1]
+
+
+@pytest.mark.parametrize("fault", [name for name in FAULTS if name != "flip"])
+def test_converting_through_faults(
+    fault: str, through: str, fault_proxy: FaultProxy, inputs: dict[str, Path]
+) -> None:
+    chance = random.Random(fault)
+    arguments = ["convert", inputs["two"], through, "--overwrite", "--quiet", "--sort-buffer", "1M"]
+    fault_proxy.plan(*[FAULTS[fault]() if chance.random() < 0.3 else None for _ in range(60)])
+    assert judge(bams3_(*arguments), through, b"")
+    assert fault_proxy.faults
+    fault_proxy.plan()
+    ok("verify", through, "--against", inputs["two"])
+    ok("clean", through)
+
+
+def test_a_store_that_stays_away_leaves_the_old_dataset(
+    through: str,
+    fault_proxy: FaultProxy,
+    inputs: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BAMS3_RETRIES", "1")
+    for before in (0, 3, 6, 9):
+        fault_proxy.plan(*[None] * before, *[fail(503)] * 500)
+        done = bams3_("convert", inputs["two"], through, "--overwrite", "--quiet")
+        assert judge(done, through, b"") is False
+        fault_proxy.plan()
+        ok("clean", through)
+        ok("verify", through, "--against", inputs["one"])
+
+
+# ---- killed --------------------------------------------------------------------------------------
+KILLED = {"fresh": "sorted", "overwrite": "sorted", "spill": "one"}
+
+
+def start(source: Path, url: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", "from bams3.cli import main; main()", "convert", "--quiet"]
+    options = ["--overwrite", "--sort-buffer", "1M", "--chunk-size", "16k", "--workers", "1"]
+    return subprocess.Popen([*command, str(source), url, *options], env=os.environ)
+
+
+@pytest.mark.parametrize("turns", [5, pytest.param(100, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("phase", KILLED)
+def test_killed_at_any_moment(
+    phase: str, turns: int, real_s3: str, inputs: dict[str, Path]
+) -> None:
+    chance = random.Random(phase)
+    url, source = f"{real_s3}/killed.bams3", inputs[KILLED[phase]]
+    began = time.monotonic()
+    assert start(source, f"{real_s3}/timed.bams3").wait() == 0
+    longest = time.monotonic() - began
+    if phase != "fresh":
+        ok("convert", inputs["two"], url, "--quiet")
+    whole = [digest(f"{real_s3}/timed.bams3"), digest(url) if phase != "fresh" else None]
+    store = open_store(url)
+    store.put("data/mine.txt", b"mine")
+    for _ in range(turns):
+        child = start(source, url)
+        time.sleep(chance.uniform(0.4, 1.05) * longest)
+        child.kill()
+        child.wait()
+        found = digest(url)
+        assert found in whole
+        ok("clean", url)
+        assert digest(url) == found
+        assert {entry.key for entry in store.list()} == keys(url) | {"data/mine.txt"}
+        if phase == "fresh":
+            store.delete_many(keys(url))
+
+
+def digest(url: str) -> int | None:
+    """The digest of the dataset, all of which is read; None where there is none."""
+    try:
+        with bams3.open(url) as dataset:
+            assert verify(dataset).problems == []
+            return dataset.manifest.digest
+    except FileNotFoundError:
+        return None
+
+
+def keys(url: str) -> set[str]:
+    try:
+        with bams3.open(url) as dataset:
+            return dataset.manifest.keys() | {"_metadata.json"}
+    except FileNotFoundError:
+        return set()
