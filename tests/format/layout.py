@@ -1,0 +1,134 @@
+"""Sections 1, 2 and 8 of docs/reference/format.md: manifest, keys of objects, and index."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import xxhash
+
+from tests.format import zstd
+from tests.format.cursor import Corrupt, Cursor
+from tests.format.primitives import unzigzag
+
+PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
+COLUMNS = "records first_tid first_pos tids reach core rest"
+
+
+@dataclass
+class Tile:
+    """One row of the index."""
+
+    records: int
+    first_tid: int
+    first_pos: int
+    last_tid: int
+    reach: int
+    core: int
+    rest: int
+
+
+@dataclass
+class Chunk:
+    """One object of records."""
+
+    start: int
+    end: int
+    digest: bytes
+    tiles: list[Tile]
+
+
+@dataclass
+class Index:
+    """What the manifest says of contigs and chunks."""
+
+    contigs: list[tuple[bytes, int]]
+    chunks: list[Chunk]
+
+    def key(self, chunk: Chunk) -> str:
+        """Where the object of a chunk is."""
+        first, last = chunk.tiles[0].first_tid, chunk.tiles[-1].last_tid
+        folder = self._escaped(first) + ("" if first == last else "+" + self._escaped(last))
+        digest = f"{int.from_bytes(chunk.digest, 'little'):016x}"
+        return f"data/{folder}/{chunk.start:09}-{chunk.end:09}.{digest}.chunk"
+
+    def _escaped(self, tid: int) -> str:
+        return "unmapped" if tid < 0 else escape(self.contigs[tid][0])
+
+
+def read_manifest(path: Path) -> dict:
+    """The manifest; its version and its checksum are right."""
+    raw = path.read_bytes()
+    manifest = json.loads(raw)
+    if manifest["format"] != "bams3" or manifest["version"][0] != 1:
+        raise Corrupt(f"{path}: format {manifest['format']} {manifest['version']}")
+    body = raw[: raw.rfind(b"\n", 0, raw.rfind(b'"checksum"'))]
+    end = b'\n "checksum": "%b"\n}\n' % xxhash.xxh3_64_hexdigest(body).encode()
+    if raw != body + end:
+        raise Corrupt(f"{path}: the checksum is wrong")
+    return manifest
+
+
+def read_object(path: Path, digest: str) -> bytes:
+    """The bytes of an object, which have this digest."""
+    raw = path.read_bytes()
+    if xxhash.xxh3_64_hexdigest(raw) != digest:
+        raise Corrupt(f"{path}: the digest is wrong")
+    return raw
+
+
+# ---- keys ----------------------------------------------------------------------------------------
+def escape(name: bytes) -> str:
+    """The name of a contig as a part of a key."""
+    reserved = name in (b"unmapped", b".", b"..")
+    whole = "".join(
+        chr(byte) if byte in PLAIN and not (reserved and i == 0) else f"%{byte:02X}"
+        for i, byte in enumerate(name)
+    )
+    if len(whole) <= 80:
+        return whole
+    start = whole[:60]
+    if "%" in start:
+        start = start[: start.rindex("%")] or "long"
+    return start + "%~" + xxhash.xxh3_64_hexdigest(name)
+
+
+# ---- the index -----------------------------------------------------------------------------------
+def read_index(encoded: str) -> Index:
+    cursor = Cursor(zstd.decode(base64.b64decode(encoded)))
+    contigs = [_contig(cursor) for _ in range(cursor.varint())]
+    heads = [_chunk(cursor) for _ in range(cursor.varint())]
+    total = sum(count for _, _, count, _ in heads)
+    columns = {name: _column(cursor, total) for name in COLUMNS.split()}
+    cursor.finish()
+    tiles = iter([_tile(*row) for row in zip(*columns.values(), strict=True)])
+    chunks = [
+        Chunk(start, end, digest, [next(tiles) for _ in range(count)])
+        for start, end, count, digest in heads
+    ]
+    return Index(contigs, chunks)
+
+
+def _contig(cursor: Cursor) -> tuple[bytes, int]:
+    name = cursor.take(cursor.varint())
+    return name, cursor.varint()
+
+
+def _chunk(cursor: Cursor) -> tuple[int, int, int, bytes]:
+    start = cursor.varint()
+    return start, start + cursor.varint(), cursor.varint(), cursor.take(8)
+
+
+def _column(cursor: Cursor, count: int) -> list[int]:
+    value, out = 0, []
+    for _ in range(count):
+        value = value + unzigzag(cursor.varint()) + 2**63 & 2**64 - 1
+        value -= 2**63
+        out.append(value)
+    return out
+
+
+def _tile(records: int, tid: int, pos: int, tids: int, reach: int, core: int, rest: int) -> Tile:
+    return Tile(records, tid, pos, tid + tids, pos + reach, core, rest)
