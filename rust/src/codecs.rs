@@ -285,8 +285,9 @@ fn tokenised(names: &[u8], level: c_int) -> Option<Vec<u8>> {
 
 fn names_decompress(payload: &[u8], length: usize) -> Result<Vec<u8>> {
     let bad = || corrupt("a stream of names does not decode");
-    let declared = payload.first_chunk::<4>().ok_or_else(bad)?;
-    if u32::from_le_bytes(*declared) as usize != length {
+    // Length, number of names, and whether the arithmetic coder was used, which no writer does.
+    let Some(&[a, b, c, d, _, _, _, _, 0]) = payload.first_chunk::<9>() else { return Err(bad()) };
+    if u32::from_le_bytes([a, b, c, d]) as usize != length {
         return Err(bad());
     }
     let (mut size, mut out) = (0u32, Vec::with_capacity(length));
