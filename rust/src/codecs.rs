@@ -185,6 +185,10 @@ fn candidates(raw: &[u8], effort: Effort) -> Vec<Candidate> {
         list.push(Candidate::Rans(wide | pack));
     }
     match effort {
+        // Short tiles of few templates repeat whole strings of qualities.
+        Effort::Fast if (ORDER_1_FROM..LONG_FROM).contains(&raw.len()) => {
+            list.push(Candidate::Zstd(1));
+        }
         Effort::Fast => {}
         Effort::Balanced => list.extend(balanced_extra(raw, pack)),
         Effort::Small => list.extend(small_extra(pack)),
