@@ -200,20 +200,8 @@ class BamFormat:
                 raise InputError(f"{name}: the BAM header is cut short", compressed.TRUNCATED)
             first += more
         header, length = found
-        return header, self._cut(first[length:], rest, name)
-
-    def _cut(self, held: bytes, rest: Iterator[bytes], name: str) -> Iterator[bytes]:
-        while True:
-            whole = _core.bam_complete(held)
-            if whole:
-                yield held[:whole]
-            more = next(rest, None)
-            held = held[whole:] if whole else held
-            if more is None:
-                break
-            held += more
-        if held:
-            raise InputError(f"{name}: the last BAM record is cut off", compressed.TRUNCATED)
+        cut_off = InputError(f"{name}: the last BAM record is cut off", compressed.TRUNCATED)
+        return header, _whole(_core.bam_complete, first[length:], rest, cut_off)
 
 
 class SamFormat:
@@ -241,20 +229,30 @@ class SamFormat:
             first += more or b""
         if first[:length] and not first[:length].endswith(b"\n"):
             raise _cut_off(name)
-        return _core.Header(first[:length]), self._cut(first[length:], rest, name)
+        lines = _whole(_complete_lines, first[length:], rest, _cut_off(name))
+        return _core.Header(first[:length]), lines
 
-    def _cut(self, held: bytes, rest: Iterator[bytes], name: str) -> Iterator[bytes]:
-        while True:
-            whole = held.rfind(b"\n") + 1
-            if whole:
-                yield held[:whole]
-            more = next(rest, None)
-            held = held[whole:] if whole else held
-            if more is None:
-                break
-            held += more
-        if held:
-            raise _cut_off(name)
+
+def _complete_lines(text: bytes) -> int:
+    """Return the length of the whole lines at the start of `text`."""
+    return text.rfind(b"\n") + 1
+
+
+def _whole(
+    complete: Callable[[bytes], int], held: bytes, rest: Iterator[bytes], cut_off: InputError
+) -> Iterator[bytes]:
+    """Yield pieces of what `complete` finds to be whole; raise `cut_off` if something is left."""
+    while True:
+        whole = complete(held)
+        if whole:
+            yield held[:whole]
+        more = next(rest, None)
+        held = held[whole:] if whole else held
+        if more is None:
+            break
+        held += more
+    if held:
+        raise cut_off
 
 
 def _cut_off(name: str) -> InputError:
