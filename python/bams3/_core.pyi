@@ -153,9 +153,6 @@ class TileOptions:
     max_reads: int
     max_bytes: int
 
-def split_records(records: bytes, max_reads: int, max_bytes: int) -> list[int]:
-    """Return the end offsets of runs of at most so many records and bytes (at least one record)."""
-
 @final
 class Tile:
     """One encoded tile."""
@@ -292,9 +289,6 @@ class Blocks:
     first: int | None  # position of the first alignment
 
 def blocks_of_core(core: bytes, tid: int, require: int, exclude: int, min_mapq: int) -> Blocks: ...
-def blocks_of_records(
-    records: bytes, tid: int, require: int, exclude: int, min_mapq: int
-) -> Blocks: ...
 
 @final
 class Depth:

@@ -88,18 +88,6 @@ impl Blocks {
         }
         blocks
     }
-
-    /// Those of the alignments of contig `tid` in a record stream.
-    pub fn of_records(stream: &[u8], tid: i32, filter: Filter) -> Result<Self> {
-        let mut blocks = Self::default();
-        for record in iterate(stream) {
-            let record = record?;
-            if record.tid() == tid && filter.keeps(record.flag(), record.mapq()) {
-                blocks.push(record.pos(), record.cigar().iter());
-            }
-        }
-        Ok(blocks)
-    }
 }
 
 /// Depth of [start, end) of a contig, from alignments in order of position.

@@ -11,7 +11,7 @@ use crate::columns::tags::Collected;
 use crate::columns::{cigar, mate, md, name, position, quality, rows, tags, Core, Row};
 use crate::error::{corrupt, Error, Result};
 use crate::loss::{self, Loss};
-use crate::record::{bin_of, iterate};
+use crate::record::bin_of;
 use crate::select::Selection;
 use crate::stats::Stats;
 use crate::stream::{Reader, Writer};
@@ -267,23 +267,4 @@ impl Fields<'_> {
             cigar.iter().for_each(|op| out.extend_from_slice(&op.to_le_bytes()));
         }
     }
-}
-
-/// The end offsets of runs of at most so many records and bytes, each of at least one record.
-pub fn split(records: &[u8], max_reads: usize, max_bytes: usize) -> Result<Vec<usize>> {
-    let mut ends = Vec::new();
-    let (mut start, mut end, mut reads) = (0, 0, 0);
-    for record in iterate(records) {
-        let at = end;
-        end += 4 + record?.bytes().len();
-        if reads > 0 && (reads == max_reads || end - start > max_bytes) {
-            ends.push(at);
-            (start, reads) = (at, 0);
-        }
-        reads += 1;
-    }
-    if reads > 0 {
-        ends.push(end);
-    }
-    Ok(ends)
 }

@@ -117,20 +117,6 @@ fn count_records(py: Python<'_>, stream: &[u8]) -> PyResult<usize> {
     Ok(counted.map_err(Error::stored)?)
 }
 
-#[pyfunction]
-fn blocks_of_records(
-    py: Python<'_>,
-    records: &[u8],
-    tid: i32,
-    require: u16,
-    exclude: u16,
-    min_mapq: u8,
-) -> PyResult<PyBlocks> {
-    let filter = Filter { require, exclude, min_mapq };
-    let blocks = py.detach(|| Blocks::of_records(records, tid, filter));
-    Ok(PyBlocks(blocks.map_err(Error::stored)?))
-}
-
 /// Number of records by contig number.
 #[pyfunction]
 fn count_contigs(py: Python<'_>, stream: &[u8]) -> PyResult<HashMap<i32, u64>> {
@@ -251,6 +237,5 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(overlapping_records, module)?)?;
     module.add_function(wrap_pyfunction!(count_records, module)?)?;
     module.add_function(wrap_pyfunction!(count_contigs, module)?)?;
-    module.add_function(wrap_pyfunction!(blocks_of_core, module)?)?;
-    module.add_function(wrap_pyfunction!(blocks_of_records, module)?)
+    module.add_function(wrap_pyfunction!(blocks_of_core, module)?)
 }

@@ -137,16 +137,6 @@ fn encode_tile(py: Python<'_>, records: &[u8], options: &TileOptions) -> Result<
     Ok(Tile { inner, core, rest })
 }
 
-#[pyfunction]
-fn split_records(
-    py: Python<'_>,
-    records: &[u8],
-    max_reads: usize,
-    max_bytes: usize,
-) -> Result<Vec<usize>> {
-    py.detach(|| tile::split(records, max_reads, max_bytes))
-}
-
 /// Which records a query wants.
 #[pyclass(frozen, module = "bams3._core")]
 pub struct Selection {
@@ -372,7 +362,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<TilePlace>()?;
     module.add_class::<Index>()?;
     module.add_function(wrap_pyfunction!(encode_tile, module)?)?;
-    module.add_function(wrap_pyfunction!(split_records, module)?)?;
     module.add_function(wrap_pyfunction!(decode_tile, module)?)?;
     module.add_function(wrap_pyfunction!(count_tile, module)?)
 }
