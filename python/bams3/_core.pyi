@@ -168,7 +168,9 @@ class Tile:
 @final
 class TileRow:
     """What the index keeps of a tile. `reach` is the largest end on the last contig."""
-
+    def __new__(
+        cls, reads: int, first_tid: int, first_pos: int, last_tid: int, reach: int
+    ) -> TileRow: ...
     reads: int
     first_tid: int
     first_pos: int

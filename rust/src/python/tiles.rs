@@ -72,6 +72,14 @@ pub struct TileRow {
     reach: i64,
 }
 
+#[pymethods]
+impl TileRow {
+    #[new]
+    fn new(reads: u32, first_tid: i32, first_pos: i32, last_tid: i32, reach: i64) -> Self {
+        Self { reads, first_tid, first_pos, last_tid, reach }
+    }
+}
+
 impl From<tile::Extent> for TileRow {
     fn from(extent: tile::Extent) -> Self {
         let tile::Extent { reads, first_tid, first_pos, last_tid, reach } = extent;
