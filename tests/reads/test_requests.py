@@ -26,7 +26,7 @@ CONTIGS = [("chr1", LENGTH + READ)]
 # 39 values with an entropy of 2.2 bits, as the qualities of HiSeq reads cost.
 QUALITIES = [chr(code) for code in range(35, 74)]
 WEIGHTS = [1.8**step for step in range(39)]
-# 1.6 bits: of a HiSeq X or NovaSeq they cost 0.5 to 1.4.
+# 1.6 bits; the simulated HiSeq X reads of the benchmarks have 1.3.
 LATER_WEIGHTS = [2.5**step for step in range(39)]
 
 
