@@ -119,7 +119,8 @@ def _beside_samtools(tiles: int, rounds: int) -> Table:
         "seconds. Warm: dataset (or file and index) open, another region asked before.",
         "Serial rounds: the longest chain of requests that each began after the server had begun "
         "to answer the one before. Bytes sent: body bytes that the server wrote before the client "
-        "hung up.",
+        "hung up. Of the cold requests of bams3 one asks for a hint, which so small a dataset does "
+        "not have.",
         f"Data: {how}; bams3 balanced; CRAM 3.1 normal with embedded reference. Bytes: {listed}.",
     ]
     table.commands = [

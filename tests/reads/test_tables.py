@@ -137,6 +137,18 @@ def test_whole_dataset_readers(
         assert found.ok and found.objects == len(objects) - len(dataset.index.tables)
 
 
+def test_whatever_regions_are_named_at_first(objects: dict[str, bytes], fake_s3: FakeS3) -> None:
+    """None of them is an error, and not too many are asked for."""
+    fill("s3://bucket/x", objects)
+    odd = ["", ".", "*", ":", "{", "../x", "chr1\0", "\udc80", "ü", "nothing:5", "chr1", "chr2:1-2"]
+    with bams3.open("s3://bucket/x", regions=odd) as dataset:
+        assert all(table.loaded for table in dataset.index.tables)
+    fake_s3.reset()
+    with bams3.open("s3://bucket/x", regions=[f"chr{n}" for n in range(40)]) as dataset:
+        assert not any(table.loaded for table in dataset.index.tables)
+    assert len(fake_s3.requests) == 1
+
+
 def test_statistics_need_no_table(objects: dict[str, bytes], fake_s3: FakeS3) -> None:
     fill("s3://bucket/x", objects)
     fake_s3.reset()
