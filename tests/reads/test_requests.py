@@ -128,7 +128,7 @@ def test_a_hint_that_is_not_there_costs_no_round(server: FakeS3) -> None:
     """A small dataset has none, which a reader cannot know: it asks beside the manifest."""
     with bams3.open(URL, regions=["chr1:130,000-131,000"]) as dataset:
         assert dataset.query("chr1:130,000-131,000").count() > 100
-    assert server.rounds == 2
+    assert server.rounds <= 2
     missing = [request for request in server.requests if request.key.endswith("/chr1.hint")]
     assert len(server.requests) == 3
     assert [request.bytes_out < 200 for request in missing] == [True]
