@@ -200,7 +200,7 @@ def _absolute(table: Table, result: Result, seconds: float) -> None:
 
 
 def _depth(files: Files, table: Table, rounds: int) -> None:
-    """Once to files, which are compared, and once to nowhere: writing costs all of them the same."""
+    """To files, which are compared, and to nowhere: writing costs all of them the same."""
     region = _region(files, 1_000_000)
     for task, where in (("depth, all", []), ("depth, 1 Mb", ["-r", region])):
         for kept in (True, False):
