@@ -9,7 +9,19 @@ Bams3Error                 kind "error"        exit 1
 │   └── PermissionDenied   kind "denied"       exit 14  (PermissionError) not allowed
 ├── RegionError            kind "region"       exit 1   (ValueError) no such region or contig
 ├── VersionError           kind "version"      exit 1   written by a newer format
-└── UsageError             kind "usage"        exit 2   (ValueError) the call is wrong
+├── UsageError             kind "usage"        exit 2   (ValueError) the call is wrong
+│   ├── SourceUrlError          kind "source-url"       exit 5
+│   ├── DestinationUrlError     kind "destination-url"  exit 6
+│   ├── S3UrlError              kind "s3-url"           exit 7
+│   ├── ChecksumNameError       kind "checksum-name"    exit 9
+│   └── PartSizeError           kind "part-size"        exit 8   another one than before
+├── KeyRejectedError       kind "encryption-key"  exit 10   SSE-C: wrong, missing or needless key
+└── those of ExistsError that have codes of their own
+    ├── ObjectExistsError       kind "object-exists"    exit 3
+    ├── UploadExistsError       kind "upload-exists"    exit 4   one unfinished upload
+    ├── FileExistsAlreadyError  kind "file-exists"      exit 11
+    ├── DownloadExistsError     kind "download-exists"  exit 12
+    └── ManyUploadsExistError   kind "uploads-exist"    exit 13  several unfinished uploads
 """
 
 from __future__ import annotations
@@ -54,13 +66,25 @@ class ExistsError(Bams3Error, FileExistsError):
 
 
 class StorageError(Bams3Error, OSError):
-    """The store failed, after retries."""
+    """The store failed, after retries.
+
+    Attributes:
+        status: The HTTP status of the answer, where there was one.
+        code: The code that S3 gave (`SlowDown`, `AccessDenied`), where it gave one.
+    """
 
     kind = "storage"
 
+    def __init__(
+        self, message: str, hint: str | None = None, status: int | None = None, code: str = ""
+    ) -> None:
+        super().__init__(message, hint)
+        self.status = status
+        self.code = code
+
 
 class PermissionDenied(StorageError, PermissionError):
-    """The not allowed."""
+    """It is not allowed."""
 
     kind = "denied"
     exit_code = 14
@@ -83,3 +107,80 @@ class UsageError(Bams3Error, ValueError):
 
     kind = "usage"
     exit_code = 2
+
+
+class SourceUrlError(UsageError):
+    """The source is no address that can be read."""
+
+    kind = "source-url"
+    exit_code = 5
+
+
+class DestinationUrlError(UsageError):
+    """The destination is no address that can be written."""
+
+    kind = "destination-url"
+    exit_code = 6
+
+
+class S3UrlError(UsageError):
+    """Not an `s3://BUCKET/KEY` address."""
+
+    kind = "s3-url"
+    exit_code = 7
+
+
+class PartSizeError(UsageError):
+    """The part size asked for is not that of the transfer to be resumed."""
+
+    kind = "part-size"
+    exit_code = 8
+
+
+class ChecksumNameError(UsageError):
+    """There is no such checksum algorithm."""
+
+    kind = "checksum-name"
+    exit_code = 9
+
+
+class KeyRejectedError(Bams3Error):
+    """An encryption key is malformed, wrong, missing, or given for an object without one."""
+
+    kind = "encryption-key"
+    exit_code = 10
+
+
+class ObjectExistsError(ExistsError):
+    """There is an object at the destination."""
+
+    kind = "object-exists"
+    exit_code = 3
+
+
+class UploadExistsError(ExistsError):
+    """There is an unfinished upload to the destination."""
+
+    kind = "upload-exists"
+    exit_code = 4
+
+
+class FileExistsAlreadyError(ExistsError):
+    """There is a file at the destination."""
+
+    kind = "file-exists"
+    exit_code = 11
+
+
+class DownloadExistsError(ExistsError):
+    """There is an unfinished download to the destination."""
+
+    kind = "download-exists"
+    exit_code = 12
+
+
+class ManyUploadsExistError(ExistsError):
+    """There are several unfinished uploads to the destination."""
+
+    kind = "uploads-exist"
+    exit_code = 13
