@@ -21,7 +21,8 @@ MAY = {
     "storage": {"_core", "config", "errors", "regions"},
     "reads": {"_core", "config", "errors", "regions", "storage"},
     "transfer": {"_core", "config", "errors", "storage"},
-    "cli": {"_core", "config", "errors", "reads", "regions", "storage", "transfer"},
+    "runs": {"config", "errors", "storage", "transfer"},
+    "cli": {"_core", "config", "errors", "reads", "regions", "runs", "storage", "transfer"},
 }
 # Run as processes of their own, which report on standard error.
 PROGRAMS = {"cram_reader.py"}

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from bams3.cli import reads, view
+from bams3.cli import reads, runs, view
 from bams3.errors import Bams3Error
 
 INTERRUPTED = 130
@@ -50,7 +50,7 @@ def cli() -> None:
     """
 
 
-for _command in (*reads.COMMANDS, *view.COMMANDS):
+for _command in (*reads.COMMANDS, *view.COMMANDS, *runs.COMMANDS):
     cli.add_command(_command)
 
 
@@ -59,9 +59,9 @@ def main() -> None:
     sys.exit(_run())
 
 
-def _run() -> int:
+def _run(command: click.Command = cli, name: str = "bams3") -> int:
     try:
-        code = cli.main(prog_name="bams3", standalone_mode=False)
+        code = command.main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.ClickException as error:

@@ -1,4 +1,4 @@
-"""The configuration of `monitor` and `status`: JSON with the keys of s3_upload, or the same in TOML.
+"""The configuration of `monitor` and `status`: JSON with the keys of s3_upload, or TOML.
 
 All problems of a file are listed at once, in the words of s3_upload where it had any.
 """

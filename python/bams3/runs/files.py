@@ -42,7 +42,8 @@ class Listing:
     """What there is in a run folder.
 
     Attributes:
-        files: What to upload before the markers, in order.
+        first: RunInfo, RunParameters, sample sheets.
+        files: The others, largest first.
         markers: What to upload last, one after the other.
         empty: Directories without anything in them.
         links: Links that are not followed (to directories, or to nothing), and their targets.
@@ -51,6 +52,7 @@ class Listing:
         excluded: How many files the patterns leave out.
     """
 
+    first: list[RunFile] = field(default_factory=list)
     files: list[RunFile] = field(default_factory=list)
     markers: list[RunFile] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
@@ -60,8 +62,8 @@ class Listing:
     excluded: int = 0
 
     def all_files(self) -> list[RunFile]:
-        """Return files and markers."""
-        return [*self.files, *self.markers]
+        """Return what is to be uploaded, in order."""
+        return [*self.first, *self.files, *self.markers]
 
 
 class Exclude:
@@ -89,30 +91,23 @@ class Exclude:
 def list_run(run: Path, exclude: Exclude, rules: Rules) -> Listing:
     """List a run folder.
 
-    The order: RunInfo, RunParameters and sample sheets; the others by size, largest first; markers,
-    CopyComplete.txt at the very end.
-
     Args:
         run: The folder.
         exclude: What stays out.
         rules: May name further markers.
     """
     listing = Listing()
-    found = list(_walk(str(run), "", exclude, listing))
-    files = sorted(found, key=lambda file: (_rank(file.path), -file.size, file.path))
-    ranks = {file.path: marker_rank(file.path, rules) for file in files}
-    listing.files = [file for file in files if not ranks[file.path]]
-    listing.markers = sorted(
-        (file for file in files if ranks[file.path]), key=lambda file: (ranks[file.path], file.path)
-    )
-    listing.empty.sort()
+    for file in _walk(str(run), "", exclude, listing):
+        if marker_rank(file.path, rules):
+            listing.markers.append(file)
+        elif file.path in _FIRST or ("/" not in file.path and SHEET.match(file.path)):
+            listing.first.append(file)
+        else:
+            listing.files.append(file)
+    listing.first.sort(key=lambda file: (file.path not in _FIRST, file.path))
+    listing.files.sort(key=lambda file: (-file.size, file.path))
+    listing.markers.sort(key=lambda file: (marker_rank(file.path, rules), file.path))
     return listing
-
-
-def _rank(path: str) -> int:
-    if path in _FIRST:
-        return _FIRST.index(path)
-    return len(_FIRST) + ("/" in path or not SHEET.match(path))
 
 
 def _walk(run: str, folder: str, exclude: Exclude, listing: Listing) -> Iterator[RunFile]:

@@ -1,8 +1,8 @@
 """Upload a run while the sequencer writes it.
 
-Files that have not changed for a while go up as the run goes on. When the run is complete, everything
-is compared once more, what was rewritten meanwhile goes up again, and only then the markers and the
-manifest: the bucket never shows a run as complete before it is.
+Files that have not changed for a while go up as the run goes on. When the run is complete,
+everything is compared once more, what was rewritten meanwhile goes up again, and only then the
+markers and the manifest: the bucket never shows a run as complete before it is.
 """
 
 from __future__ import annotations

@@ -17,12 +17,16 @@ from bams3.errors import ExistsError, PermissionDenied
 NAME = "s3_upload.lock"
 
 
+class BusyError(ExistsError):
+    """Another process holds the lock."""
+
+
 @contextmanager
 def monitor_lock(log_dir: Path) -> Iterator[None]:
     """Hold the lock; the directory is made where it is missing.
 
     Raises:
-        ExistsError: Another process holds it.
+        BusyError: Another process holds it.
         PermissionDenied: The directory cannot be made or written.
     """
     path = log_dir / NAME
@@ -46,7 +50,7 @@ def _take(lock: int, path: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.pread(lock, 1000, 0).decode(errors="replace").strip()
-        raise ExistsError(f"{path}: {holder or 'held by another process'}") from None
+        raise BusyError(f"{path}: {holder or 'held by another process'}") from None
     os.ftruncate(lock, 0)
     now = datetime.now().strftime("%H:%M:%S")
     text = f"file lock acquired from running upload at {now} from process {os.getpid()}"

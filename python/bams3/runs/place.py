@@ -1,36 +1,23 @@
-"""The bucket that runs are uploaded to: all that this package wants of it."""
+"""The bucket that runs are uploaded to: all that this package wants of the engine."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
+from bams3.storage.bucket import Bucket
+from bams3.storage.objects import Attributes, ObjectInfo, Reader
+from bams3.transfer.folder import Item, upload_many
+from bams3.transfer.settings import Exists, Outcome, Settings, Unfinished
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    path: Path
-    key: str
+__all__ = ["BucketPlace", "Done", "Outcome", "Place"]
 
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    etag: str
-    crc64nvme: str | None
-    size: int
-    skipped: bool
-    error: Exception | None
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    key: str
-    size: int
-    etag: str
-
-
-Done = Callable[[Item, Outcome], None]
+Done = Callable[[str, Outcome], None]
+"""Is told the key of a file and what came of it, one at a time."""
 
 
 class Place(Protocol):
@@ -40,17 +27,75 @@ class Place(Protocol):
     def bucket(self) -> str:
         """Its name."""
 
-    def send(self, items: Sequence[Item], done: Done) -> None:
-        """Upload files in this order, several at a time; `done` learns of each, also of failures."""
+    def send(
+        self, files: Sequence[tuple[Path, str]], exists: Exists, unfinished: Unfinished, done: Done
+    ) -> None:
+        """Upload files to keys, several at a time; a failure is an outcome with an error."""
 
     def put(self, key: str, data: bytes) -> None:
-        """Write a small object."""
+        """Write a small JSON object."""
 
-    def list(self, prefix: str) -> Iterator[Entry]:
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield all objects whose keys begin with `prefix`."""
 
     def delete(self, key: str) -> None:
         """Delete an object, if it is there."""
 
     def check(self) -> None:
-        """Check that the bucket is there and may be used. Raises StorageError."""
+        """Check that the bucket is there. Raises NotFoundError, StorageError."""
+
+
+class BucketPlace:
+    """A real bucket. See `Place` for the methods."""
+
+    def __init__(self, bucket: Bucket, settings: Settings) -> None:
+        self._bucket = bucket
+        self._settings = settings
+
+    @property
+    def bucket(self) -> str:
+        """Its name."""
+        return self._bucket.name
+
+    def send(
+        self, files: Sequence[tuple[Path, str]], exists: Exists, unfinished: Unfinished, done: Done
+    ) -> None:
+        """Upload files to keys."""
+        keys = {self._bucket.url_of(key): key for _, key in files}
+        upload_many(
+            [Item(path, key) for path, key in files],
+            self._bucket,
+            replace(self._settings, exists=exists, unfinished=unfinished),
+            lambda outcome: done(keys[outcome.destination], outcome),
+        )
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write a small JSON object."""
+        content = {"content-type": "application/json"}
+        self._bucket.put(key, _Bytes(data), Attributes(content=content))
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield all objects whose keys begin with `prefix`."""
+        return self._bucket.list(prefix)
+
+    def delete(self, key: str) -> None:
+        """Delete an object, if it is there."""
+        self._bucket.delete(key)
+
+    def check(self) -> None:
+        """Check that the bucket is there."""
+        self._bucket.region()
+
+
+@dataclass(frozen=True, slots=True)
+class _Bytes:
+    """A body in memory."""
+
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def open(self) -> AbstractContextManager[Reader]:
+        return nullcontext(cast(Reader, io.BytesIO(self.data)))

@@ -1,9 +1,9 @@
 """Sample sheets of Illumina runs, versions 1 and 2: which files they are, which samples they name.
 
-A sheet is a CSV file of sections, `[Data]` in version 1, `[BCLConvert_Data]`, `[Cloud_Data]` and others
-in version 2, or a bare table. Samples are the column `Sample_ID` (older: `SampleID`) of every table that has
-one, wherever it stands; a table ends at the next section or at the end of the file, blank lines are
-passed over.
+A sheet is a CSV file of sections, `[Data]` in version 1, `[BCLConvert_Data]`, `[Cloud_Data]` and
+others in version 2, or a bare table. Samples are the column `Sample_ID` (older: `SampleID`) of
+every table that has one, wherever it stands; a table ends at the next section or at the end of the
+file, blank lines are passed over.
 """
 
 from __future__ import annotations
@@ -29,22 +29,24 @@ def find_sheets(run: Path) -> list[Path]:
 def read_sheet(run: Path) -> list[str]:
     """Return the lines of the sample sheet of a run.
 
-    Several sheets are one if they have the same lines. A byte order mark, the kind of line ends, and
-    blank lines at the end do not count.
+    Several sheets are one if they have the same lines. A byte order mark, the kind of line ends,
+    and blank lines at the end do not count.
 
     Raises:
-        InputError: There is no sheet, it cannot be read, or there are different ones.
+        InputError: There is no sheet, it is empty or cannot be read, or there are different ones.
     """
     sheets = find_sheets(run)
     if not sheets:
-        raise InputError(f"{run}: no sample sheet", "a file such as SampleSheet.csv is needed")
+        raise InputError("no sample sheet", "a file such as SampleSheet.csv is needed")
     contents = [_lines(path) for path in sheets]
     for path, lines in zip(sheets, contents, strict=True):
         if lines != contents[0]:
             raise InputError(
-                f"{run}: sample sheets differ: {sheets[0].name}, {path.name}",
+                f"sample sheets differ: {sheets[0].name}, {path.name}",
                 "leave one, or make them the same",
             )
+    if not contents[0]:
+        raise InputError(f"the sample sheet {sheets[0].name} is empty")
     return contents[0]
 
 

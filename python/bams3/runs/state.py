@@ -2,8 +2,8 @@
 
 The file has the eight keys of s3_upload, and below `bams3` what makes it safe: whose record it is
 (path of the run and destination), and size, time and checksum of every file. It is replaced
-atomically. Between two replacements each uploaded file is appended to a journal beside it, so that a
-process killed at any moment repeats only what was in flight.
+atomically. Between two replacements each uploaded file is appended to a journal beside it, so that
+a process killed at any moment repeats only what was in flight.
 
 A run of the same name from elsewhere, or to elsewhere, gets a file of its own,
 `RUN.DIGEST.upload.log.json`.
@@ -59,6 +59,7 @@ class State:
         local_files: Number of files that the last attempt found.
         inherited_ns: When s3_upload wrote the record that this one continues; 0 if none.
         exists: Whether there is a record already.
+        unclaimed: Whether that is one of s3_upload, which names no destination.
     """
 
     run: str
@@ -70,6 +71,7 @@ class State:
     local_files: int = 0
     inherited_ns: int = 0
     exists: bool = False
+    unclaimed: bool = False
 
     def has(self, file: RunFile) -> bool:
         """Return whether this version of a file is uploaded."""
@@ -205,7 +207,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     """Return the content of a record; None where there is none, or none that can be used."""
     try:
         table = json.loads(path.read_bytes())
-        _fill(State("", "", ""), table, path)
+        _fill(State("/", "", ""), table, path)
         _owner(table)
         return dict(table)
     except FileNotFoundError:
@@ -228,6 +230,7 @@ def _fill(state: State, table: Mapping[str, Any], path: Path) -> None:
     state.local_files = table.get("total_local_files", 0)
     ours = table.get("bams3")
     if ours is None:
+        state.unclaimed = True
         state.inherited_ns = path.stat().st_mtime_ns
         for name, etag in table["uploaded_files"].items():
             inside = os.path.relpath(name, state.run) if os.path.isabs(name) else name

@@ -18,6 +18,7 @@ from bams3.runs.samplesheet import read_sheet, sample_names
 from bams3.runs.state import load_state
 
 Kind = Literal["new", "partial", "uploaded"]
+Wrong = Literal["", "samples", "directory"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class Verdict:
         state: How much of it is in the bucket, as far as the record says.
         picked: Whether it will be uploaded.
         reason: Why, or why not.
-        wrong: Whether somebody has to mend something before it can be uploaded.
+        wrong: What somebody has to mend before it can be uploaded: the sample sheet, or a
+            directory that cannot be read.
         inherited: Whether the record is one of s3_upload, which does not name the destination.
     """
 
@@ -41,7 +43,7 @@ class Verdict:
     state: Kind
     picked: bool
     reason: str
-    wrong: bool = False
+    wrong: Wrong = ""
     inherited: bool = False
 
     @property
@@ -55,28 +57,34 @@ def examine(config: Config, now: float | None = None) -> Iterator[Verdict]:
 
     A folder that several entries lead to is spoken of once for each. Nothing is changed.
 
-    Raises:
-        InputError: A directory of the configuration cannot be read.
+    A directory that cannot be read is spoken of too.
     """
     now = time.time() if now is None else now
     claimed: set[Path] = set()
     for entry in config.entries:
-        for run in _folders(entry):
-            verdict = _examine(run, entry, config, now, run in claimed)
-            if verdict.inherited:
-                claimed.add(run)
-            yield verdict
+        for directory in entry.directories:
+            for verdict in _below(Path(os.path.abspath(directory)), entry, config, now, claimed):
+                if verdict.inherited:
+                    claimed.add(verdict.run)
+                yield verdict
 
 
-def _folders(entry: Entry) -> Iterator[Path]:
-    for directory in entry.directories:
+def _below(
+    directory: Path, entry: Entry, config: Config, now: float, claimed: set[Path]
+) -> Iterator[Verdict]:
+    try:
+        names = sorted(e.name for e in os.scandir(directory) if e.is_dir())
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}"
+        yield Verdict(directory, entry, "", "new", False, reason, "directory")
+        return
+    for name in names:
+        run = directory / name
         try:
-            names = sorted(e.name for e in os.scandir(directory) if e.is_dir())
+            yield _examine(run, entry, config, now, run in claimed)
         except OSError as error:
-            raise InputError(
-                f"{directory}: cannot be read: {error.strerror}", "see monitored_directories"
-            ) from error
-        yield from (Path(os.path.abspath(directory)) / name for name in names)
+            reason = f"cannot be read: {error.strerror}"
+            yield Verdict(run, entry, prefix_of(entry.remote_path, run), "new", False, reason)
 
 
 def _examine(run: Path, entry: Entry, config: Config, now: float, claimed: bool) -> Verdict:
@@ -89,7 +97,7 @@ def _examine(run: Path, entry: Entry, config: Config, now: float, claimed: bool)
         state = "uploaded" if record.completed else "partial"
     inherited = exists and record.unclaimed
 
-    def verdict(picked: bool, reason: str, wrong: bool = False) -> Verdict:
+    def verdict(picked: bool, reason: str, wrong: Wrong = "") -> Verdict:
         return Verdict(run, entry, prefix, state, picked, reason, wrong, inherited)
 
     if state == "uploaded":
@@ -102,9 +110,10 @@ def _examine(run: Path, entry: Entry, config: Config, now: float, claimed: bool)
         reason = f"too old: {RUN_INFO} is {hours:.0f} h old, max_age is {config.max_age} h"
         return verdict(False, reason)
     try:
-        mismatch = _mismatch(sample_names(read_sheet(run)), entry)
+        lines = read_sheet(run)
+        mismatch = _mismatch(sample_names(lines), entry) if entry.sample_regex else None
     except InputError as error:
-        return verdict(False, error.message, wrong=True)
+        return verdict(False, error.message, "samples")
     if mismatch:
         return verdict(False, mismatch)
     begun = f", {len(record.stored)} files are uploaded" if state == "partial" else ""
@@ -113,11 +122,9 @@ def _examine(run: Path, entry: Entry, config: Config, now: float, claimed: bool)
 
 def _mismatch(names: list[str], entry: Entry) -> str | None:
     """Return what is against a run by the names of its samples."""
-    if entry.sample_regex is None:
-        return None
-    others = [name for name in names if not re.search(entry.sample_regex, name)]
+    pattern = re.compile(entry.sample_regex or "")
+    others = [name for name in names if not pattern.search(name)]
     if not others:
         return None
     more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-    shown = ", ".join(others[:3]) + more
-    return f"samples do not match {entry.sample_regex!r}: {shown}"
+    return f"samples do not match {pattern.pattern!r}: {', '.join(others[:3])}{more}"

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,11 +21,14 @@ from typing import Any, Self
 from bams3.errors import InputError, NotFoundError
 from bams3.runs.files import MANIFEST, Exclude, Listing, RunFile, list_run, prefix_of
 from bams3.runs.illumina import RUN_INFO, Rules, completion, is_run, read_run
-from bams3.runs.place import Entry, Item, Outcome, Place
+from bams3.runs.place import Outcome, Place
 from bams3.runs.state import Record, State, Stored
+from bams3.storage.objects import ObjectInfo, crc_text
+from bams3.transfer.settings import Exists, Unfinished
 
 ROUNDS = 4
 """How often the folder is looked at again while it changes."""
+_EXISTS: tuple[Exists, ...] = ("overwrite", "skip-identical")
 _log = logging.getLogger(__name__)
 
 
@@ -134,9 +136,8 @@ class Uploader:
         self._watch = watch
         self._prefix = job.prefix
         self._record = Record(job.log_dir, job.run, place.bucket, self._prefix)
-        self._guard = threading.Lock()
+        self._remote: dict[str, ObjectInfo] = {}
         self._began = time.monotonic()
-        self._manifest_there = True
         self.summary = Summary(
             os.path.abspath(job.run), f"s3://{place.bucket}/{self._prefix.rstrip('/')}"
         )
@@ -160,68 +161,77 @@ class Uploader:
             now: Seconds since 1970.
         """
         before = int((now - min_age) * 1e9)
-        files = [file for file in self._look().files if file.mtime_ns <= before]
-        self._send(files)
+        listing = self._look()
+        for group in (listing.first, listing.files):
+            self._send([file for file in group if file.mtime_ns <= before])
         self._record.save()
 
     def finish(self) -> Summary:
         """Upload everything, verify it, publish it."""
         self._confirm(self._look().all_files())
-        for _ in range(ROUNDS):
+        for attempt in range(ROUNDS):
+            # An unfinished upload of an earlier version of a file cannot be taken up.
+            unfinished: Unfinished = "restart" if attempt else "resume"
             listing = self._look()
-            sent = self._send(listing.files) and self._confirm(listing.files)
-            if sent and not listing.failed and self._send_markers(listing.markers):
-                if self._look() == listing:
-                    return self._publish(listing)
+            if self._send_all(listing, unfinished) and self._look() == listing:
+                return self._publish(listing)
         return self._give_up()
+
+    def _send_all(self, listing: Listing, unfinished: Unfinished) -> bool:
+        """Upload files, confirm them, then markers one after the other; False at a failure."""
+        sent = [self._send(group, unfinished) for group in (listing.first, listing.files)]
+        if not all(sent) or not self._confirm([*listing.first, *listing.files]) or listing.failed:
+            return False
+        return all(self._send([marker], unfinished) for marker in listing.markers)
 
     def _look(self) -> Listing:
         listing = list_run(self._job.run, self._job.exclude, self._job.rules)
-        self._state.local_files = self.summary.files = len(listing.all_files())
+        here = {file.path for file in listing.all_files()}
+        self._state.local_files = self.summary.files = len(here)
         self.summary.links, self.summary.passed_over = listing.links, listing.passed_over
         self.summary.failed = dict(listing.failed)
-        here = {file.path for file in listing.all_files()}
         self.summary.gone = sorted(self._state.stored.keys() - here)
         return listing
 
     # ---- sending ---------------------------------------------------------------------------------
 
-    def _send(self, files: Sequence[RunFile]) -> bool:
+    def _send(self, files: Sequence[RunFile], unfinished: Unfinished = "resume") -> bool:
         """Upload those files that are not yet there; return whether all are now."""
         pending = [file for file in files if not self._state.has(file)]
-        if not pending:
-            return True
-        self._unpublish()
-        by_path = {self._local(file.path): file for file in pending}
+        if pending:
+            self._unpublish()
+        by_key = {self._prefix + file.path: file for file in pending}
 
-        def done(item: Item, outcome: Outcome) -> None:
-            with self._guard:
-                self._note(by_path[str(item.path)], outcome)
+        def done(key: str, outcome: Outcome) -> None:
+            self._note(by_key[key], key, outcome)
 
-        items = [Item(Path(path), self._prefix + file.path) for path, file in by_path.items()]
-        self._place.send(items, done)
+        # Only where there is an object already is it worth a request to compare first.
+        for exists in _EXISTS:
+            there = exists == "skip-identical"
+            group = [
+                (self._local(by_key[k].path), k) for k in by_key if (k in self._remote) == there
+            ]
+            if group:
+                self._place.send(group, exists, unfinished, done)
         return all(self._state.has(file) for file in pending)
 
-    def _note(self, file: RunFile, outcome: Outcome) -> None:
+    def _note(self, file: RunFile, key: str, outcome: Outcome) -> None:
         if outcome.error is not None:
             _log.error("%s: not uploaded: %s", self._local(file.path), outcome.error)
             self.summary.failed[file.path] = str(outcome.error)
             return
         if outcome.size != file.size:
             return  # changed since it was listed: the next round uploads it again
-        stored = Stored(file.size, file.mtime_ns, outcome.etag, outcome.crc64nvme)
-        self._record.add(file.path, stored)
+        etag = self._remote[key].etag if outcome.skipped else outcome.etag
+        crc = None if outcome.crc64nvme is None else crc_text(outcome.crc64nvme)
+        self._record.add(file.path, Stored(file.size, file.mtime_ns, etag, crc))
         if not outcome.skipped:
             self.summary.uploaded += 1
             self.summary.bytes += file.size
         self._show()
 
-    def _send_markers(self, markers: Iterable[RunFile]) -> bool:
-        """Upload the markers one after the other; stop at the first that fails."""
-        return all(self._send([marker]) for marker in markers)
-
-    def _local(self, path: str) -> str:
-        return os.path.join(self.summary.run, path)
+    def _local(self, path: str) -> Path:
+        return Path(self.summary.run, path)
 
     def _show(self) -> None:
         self.summary.seconds = time.monotonic() - self._began
@@ -236,8 +246,7 @@ class Uploader:
         Returns:
             Whether all `files` are there, as they are in the folder.
         """
-        remote = {entry.key: entry for entry in self._place.list(self._prefix)}
-        self._manifest_there = self._prefix + MANIFEST in remote
+        self._remote = remote = {entry.key: entry for entry in self._place.list(self._prefix)}
         here = {file.path: file for file in files}
         for path, stored in list(self._state.stored.items()):
             entry, file = remote.get(self._prefix + path), here.get(path)
@@ -254,12 +263,11 @@ class Uploader:
     def _unpublish(self) -> None:
         """Take away the manifest of an earlier upload: it does not speak of what comes now."""
         self._state.completed = False
-        if self._manifest_there:
+        if self._remote.pop(self._prefix + MANIFEST, None):
             self._place.delete(self._prefix + MANIFEST)
-            self._manifest_there = False
 
     def _publish(self, listing: Listing) -> Summary:
-        if not self._manifest_there:
+        if self._prefix + MANIFEST not in self._remote:
             content = json.dumps(self._manifest(listing), indent=1).encode()
             self._place.put(self._prefix + MANIFEST, content)
         self._state.completed, self._state.failed = True, {}
@@ -271,7 +279,9 @@ class Uploader:
         listing = self._look() if not self.summary.failed else None
         for file in listing.all_files() if listing else ():
             if not self._state.has(file):
-                self.summary.failed[file.path] = "it, or its object, changed whenever it was uploaded"
+                self.summary.failed[file.path] = (
+                    "it, or its object, changed whenever it was uploaded"
+                )
         self._state.completed, self._state.failed = False, dict(self.summary.failed)
         self._show()
         return self.summary
@@ -303,7 +313,7 @@ class Uploader:
         }
 
 
-def _is_object_of(stored: Stored, entry: Entry) -> bool:
+def _is_object_of(stored: Stored, entry: ObjectInfo) -> bool:
     """Return whether an object in the bucket is the one that was uploaded."""
     same = entry.etag.strip('"') == stored.etag.strip('"')
     return same and stored.size in (-1, entry.size)
