@@ -85,12 +85,13 @@ def contents(run: Path) -> dict[str, bytes]:
     }
 
 
-def config_table(log_dir: Path, *entries: dict[str, Any], **more: Any) -> dict[str, Any]:
+def config_table(folder: Path, *entries: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return a configuration whose logs are below `folder`."""
     return {
         "max_cores": 2,
         "max_threads": 4,
         "log_level": "INFO",
-        "log_dir": str(log_dir),
+        "log_dir": str(folder / "logs"),
         "monitor": list(entries),
         **more,
     }
@@ -107,7 +108,7 @@ def config_file(folder: Path, table: Any, name: str = "config.json") -> Path:
 
 def config(folder: Path, *entries: dict[str, Any], **more: Any) -> Config:
     more = {"settle_seconds": 0, **more}
-    return read_config(config_file(folder, config_table(folder / "logs", *entries, **more)))
+    return read_config(config_file(folder, config_table(folder, *entries, **more)))
 
 
 class MemoryPlace:

@@ -26,7 +26,7 @@ def problems(folder: Path, table: Any, strict: bool = True) -> list[str]:
 
 
 def test_config_valid(tmp_path: Path) -> None:
-    table = config_table(tmp_path / "logs", GOOD, slack_log_webhook="http://l")
+    table = config_table(tmp_path, GOOD, slack_log_webhook="http://l")
     config = read_config(config_file(tmp_path, table))
     assert (config.max_cores, config.max_threads, config.max_age) == (2, 4, 72)
     assert (config.log_level, config.log_dir) == (20, str(tmp_path / "logs"))

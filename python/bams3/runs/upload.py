@@ -29,6 +29,7 @@ from bams3.transfer.settings import Exists, Unfinished
 ROUNDS = 4
 """How often the folder is looked at again while it changes."""
 _EXISTS: tuple[Exists, ...] = ("overwrite", "skip-identical")
+_UNSETTLED = "it, or its object, changed whenever it was uploaded"
 _log = logging.getLogger(__name__)
 
 
@@ -276,12 +277,13 @@ class Uploader:
         return self.summary
 
     def _give_up(self) -> Summary:
-        listing = self._look() if not self.summary.failed else None
-        for file in listing.all_files() if listing else ():
-            if not self._state.has(file):
-                self.summary.failed[file.path] = (
-                    "it, or its object, changed whenever it was uploaded"
-                )
+        if not self.summary.failed:
+            listing = self._look()
+            for group in ([*listing.first, *listing.files], listing.markers):
+                pending = [file.path for file in group if not self._state.has(file)]
+                self.summary.failed |= dict.fromkeys(pending, _UNSETTLED)
+                if pending:
+                    break
         self._state.completed, self._state.failed = False, dict(self.summary.failed)
         self._show()
         return self.summary
@@ -293,12 +295,11 @@ class Uploader:
         entries = [
             {"path": path, **asdict(stored)} for path, stored in sorted(self._state.stored.items())
         ]
-        about = read_run(self._job.run) if is_run(self._job.run) else None
         return {
             "format": "bams3-run-manifest",
             "version": 1,
             "run": os.path.basename(self.summary.run),
-            "run_info": asdict(about) if about else None,
+            "run_info": _run_info(self._job.run),
             "published": datetime.now(UTC).isoformat(timespec="seconds"),
             "software": f"bams3 {bams3.__version__}",
             "total_files": len(here),
@@ -311,6 +312,14 @@ class Uploader:
             "exclude_patterns": list(self._job.exclude.patterns),
             "excluded_files": listing.excluded,
         }
+
+
+def _run_info(run: Path) -> dict[str, str] | None:
+    """Return what the XML files of a run say, where there are any that can be read."""
+    try:
+        return asdict(read_run(run))
+    except InputError:
+        return None
 
 
 def _is_object_of(stored: Stored, entry: ObjectInfo) -> bool:
