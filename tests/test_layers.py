@@ -73,11 +73,19 @@ def documented() -> Iterator[tuple[str, str]]:
                 yield page.name, call
 
 
+def called(words: list[str]) -> click.Command | None:
+    """Return the command, at any depth, that a line calls; None if it calls none."""
+    command: click.Command | None = cli
+    for word in words:
+        if not isinstance(command, click.Group):
+            break
+        command = command.get_command(click.Context(command), word)
+    return command
+
+
 def test_the_documents_name_what_exists() -> None:
-    context = click.Context(cli)
-    known = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
     for page, call in documented():
-        command = known.get(call.split()[0])
+        command = called(call.split())
         if command is None:
             continue
         options = {
