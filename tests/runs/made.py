@@ -165,6 +165,9 @@ class MemoryPlace:
         if self.missing:
             raise NotFoundError(f"s3://{self.bucket}: no such bucket")
 
+    def close(self) -> None:
+        self.calls.append("CLOSE")
+
     def run(self, prefix: str) -> dict[str, bytes]:
         """Return the objects of a run by their path inside it, without the manifest."""
         start = f"{prefix}/"

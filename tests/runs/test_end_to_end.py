@@ -27,6 +27,7 @@ from tests.runs.made import (
     write,
 )
 from tests.runs.processes import objects, run, start
+from tests.servers.proxy import FaultProxy
 from tests.servers.slack import Slack
 from tests.servers.versitygw import Versitygw
 
@@ -106,6 +107,21 @@ def test_u1_exit_codes_tell_the_truth(bucket: str, tmp_path: Path, program: list
     (folder / os.fsdecode(b"bad\xff")).unlink()
     assert run(*upload, folder, "--skip_check").returncode == 0
     assert run(*upload, folder, "--no_such_option").returncode == 2
+
+
+def test_u15_no_request_but_uploads_and_listings(
+    s3_server: Versitygw, fault_proxy: FaultProxy, tmp_path: Path
+) -> None:
+    """Each file was asked for once more, only to read its etag."""
+    folder = make_run(tmp_path / "seq", cycles=40)
+    bucket = s3_server.make_bucket("requests").removeprefix("s3://")
+    fault_proxy.plan()
+    done = run("bams3", "runs", "upload", "--local_path", folder, "--bucket", bucket)
+    assert done.returncode == 0, done.stderr
+    count = len(contents(folder)) + 1  # and the manifest
+    assert sum(line.startswith("PUT ") for line in fault_proxy.requests) == count
+    others = [line for line in fault_proxy.requests if not line.startswith("PUT ")]
+    assert len(others) < 6 and not [line for line in others if NOVASEQ in line.split("?")[0]]
 
 
 def test_u13_a_relative_path_below_a_parent_that_looks_like_a_pattern(

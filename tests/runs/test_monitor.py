@@ -18,7 +18,7 @@ import pytest
 from bams3.errors import PermissionDenied, StorageError, UsageError
 from bams3.runs.config import Config
 from bams3.runs.lock import BusyError, monitor_lock
-from bams3.runs.logs import logging_to, prune
+from bams3.runs.logs import logging_to, prune, size_text
 from bams3.runs.monitor import Pass, monitor
 from bams3.runs.state import Record
 from bams3.runs.status import examine
@@ -123,7 +123,7 @@ def test_second_invocation_finds_nothing(tmp_path: Path, buckets: Buckets, slack
     monitor(settings, buckets)
     buckets("lab").calls.clear()
     result = monitor(settings, buckets)
-    assert result.good and not result.picked and not buckets("lab").calls
+    assert result.good and not result.picked and buckets("lab").calls == ["CLOSE"]
     assert len(slack.messages) == 1
     assert "No sequencing runs requiring upload found" in log_of(settings)
 
@@ -430,6 +430,17 @@ def test_log_format_and_handlers(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert [bool(re.fullmatch(line, text)) for text in path.read_text().splitlines()] == [True] * 2
     assert capsys.readouterr().err == path.read_text()
     assert not logging.getLogger("bams3").handlers
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0.00B"), (1, "1.00B"), (1023, "1023.00B"), (1050, "1.03KB"), (1234567, "1.18MB"),
+        (112233445566, "104.53GB"), (92 * 1024**8, "92.00YiB"),
+    ],
+)  # fmt: skip
+def test_size_format(count: int, text: str) -> None:
+    assert size_text(count) == text
 
 
 def test_delete_logs_older_than_five_days(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -116,7 +117,7 @@ def upload(
     open_place = partial(_place, storage=storage, cores=cores, threads=threads)
     place = reach([bucket], open_place, os.environ.get("SLACK_ALERT_WEBHOOK"))[bucket]
     job = Job(run, remote_path, Path(log_dir) if log_dir else _state_dir(), Exclude(exclude), rules)
-    with Progress("upload", quiet or as_json) as progress:
+    with closing(place), Progress("upload", quiet or as_json) as progress:
 
         def watch(summary: Summary) -> None:
             progress.show(f"{summary.uploaded:,} files, {size(summary.bytes)}")

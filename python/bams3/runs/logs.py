@@ -47,6 +47,15 @@ def logging_to(log_dir: Path, level: int, console: logging.Handler | None) -> It
         handlers[0].close()
 
 
+def size_text(count: float) -> str:
+    """Return a number of bytes as s3_upload writes it: `1.18MB`, in powers of 1024."""
+    for unit in ("", "K", "M", "G", "T", "P", "E", "Z"):
+        if count < 1024:
+            return f"{count:.2f}{unit}B"
+        count /= 1024
+    return f"{count:.2f}YiB"
+
+
 def prune(log_dir: Path, now: float | None = None) -> None:
     """Delete logs that nobody has written to for five days."""
     oldest = (time.time() if now is None else now) - KEPT * 86400

@@ -10,7 +10,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from bams3.runs import notify
 from bams3.runs.config import Config
 from bams3.runs.files import Exclude
 from bams3.runs.lock import BusyError, monitor_lock
-from bams3.runs.logs import logging_to
+from bams3.runs.logs import logging_to, size_text
 from bams3.runs.place import Place
 from bams3.runs.preflight import Open, reach
 from bams3.runs.state import Record
@@ -86,7 +87,14 @@ def _pass(config: Config, open_place: Open, dry_run: bool) -> Pass:
     if not config.log_webhook:
         _log.warning("no Slack webhook in the configuration: nobody will be notified")
     alert = config.alert_webhook or os.environ.get("SLACK_ALERT_WEBHOOK")
-    places = reach({entry.bucket for entry in config.entries}, open_place, alert)
+    with ExitStack() as stack:
+        places = reach({entry.bucket for entry in config.entries}, open_place, alert)
+        for place in places.values():
+            stack.callback(place.close)
+        return _work(config, places, dry_run)
+
+
+def _work(config: Config, places: Mapping[str, Place], dry_run: bool) -> Pass:
     verdicts = list(examine(config))
     result = Pass(dry_run=dry_run)
     for verdict in verdicts:
@@ -161,7 +169,8 @@ def _log_summary(summary: Summary, seconds: float) -> None:
     how = "Fully" if summary.completed else "Partially"
     took = f"{int(seconds // 60)}m {int(seconds % 60)}s"
     name = os.path.basename(summary.run)
-    _log.info("%s uploaded %s in %s: %s files sent", how, name, took, summary.uploaded)
+    sent = f"{summary.uploaded} files sent, {size_text(summary.bytes)}"
+    _log.info("%s uploaded %s in %s: %s", how, name, took, sent)
 
 
 # ---- after -----------------------------------------------------------------------------------

@@ -44,6 +44,9 @@ class Place(Protocol):
     def check(self) -> None:
         """Check that the bucket is there. Raises NotFoundError, StorageError."""
 
+    def close(self) -> None:
+        """Let go of the connections."""
+
 
 class BucketPlace:
     """A real bucket. See `Place` for the methods."""
@@ -85,6 +88,10 @@ class BucketPlace:
     def check(self) -> None:
         """Check that the bucket is there."""
         self._bucket.region()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._bucket.close()
 
 
 @dataclass(frozen=True, slots=True)
