@@ -155,33 +155,38 @@ class Record:
         self.close()
 
 
-Owner = tuple[str, ...]
-"""Path of the run, bucket, prefix; the path alone in a record of s3_upload."""
+Owner = tuple[str, str, str]
+"""Path of the run, bucket, prefix."""
 
 
 def record_path(log_dir: Path, owner: Owner) -> Path:
     """Return where the record of a run and destination is, or would be."""
-    name = os.path.basename(owner[0])
-    plain = log_dir / "uploads" / f"{name}{SUFFIX}"
-    table = _read(plain)
-    if table is None or _owner(table) in (owner, owner[:1]):
-        return plain
-    digest = hashlib.sha256("\0".join(owner).encode(errors="surrogateescape")).hexdigest()
-    return plain.with_name(f"{name}.{digest[:12]}{SUFFIX}")
+    return _find(log_dir, owner)[0]
 
 
 def load_state(log_dir: Path, run: Path, bucket: str, prefix: str) -> State:
     """Read the record of a run and destination; a new one where there is none."""
-    owner = (os.path.abspath(run), bucket, prefix)
-    path = record_path(log_dir, owner)
-    state = State(*owner)
-    table = _read(path)
-    if table is not None:
-        state.exists = True
-        _fill(state, table, path)
+    path, state = _find(log_dir, (os.path.abspath(run), bucket, prefix))
     for line in _lines(_journal_of(path)):
         _replay(state, line)
     return state
+
+
+def _find(log_dir: Path, owner: Owner) -> tuple[Path, State]:
+    """Return the place of a record, and what it says without its journal."""
+    run, bucket, prefix = owner
+    name = os.path.basename(run)
+    plain = log_dir / "uploads" / f"{name}{SUFFIX}"
+    state = _read(plain)
+    if state is None:
+        return plain, State(*owner)
+    if state.unclaimed and state.run == run:
+        state.bucket, state.prefix = bucket, prefix
+    if (state.run, state.bucket, state.prefix) == owner:
+        return plain, state
+    digest = hashlib.sha256("\0".join(owner).encode(errors="surrogateescape")).hexdigest()
+    path = plain.with_name(f"{name}.{digest[:12]}{SUFFIX}")
+    return path, _read(path) or State(*owner)
 
 
 def _journal_of(path: Path) -> Path:
@@ -203,42 +208,32 @@ def _locked(path: Path, owner: Owner) -> int:
     return journal
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """Return the content of a record; None where there is none, or none that can be used."""
+def _read(path: Path) -> State | None:
+    """Return what a record says; None where there is none, or none that can be used."""
     try:
-        table = json.loads(path.read_bytes())
-        _fill(State("/", "", ""), table, path)
-        _owner(table)
-        return dict(table)
+        return _parse(json.loads(path.read_bytes()), path)
     except FileNotFoundError:
         return None
     except (ValueError, LookupError, TypeError, AttributeError):
-        pass
-    _log.warning("%s: not a record of an upload, perhaps cut short; begun anew", path)
-    return None
+        _log.warning("%s: not a record of an upload, perhaps cut short; begun anew", path)
+        return None
 
 
-def _owner(table: Mapping[str, Any]) -> Owner:
-    ours = table.get("bams3")
-    if ours is None:
-        return (os.path.abspath(table["run_path"]),)
-    return (table["run_path"], ours["bucket"], ours["prefix"])
-
-
-def _fill(state: State, table: Mapping[str, Any], path: Path) -> None:
-    state.completed = table.get("completed") is True
-    state.local_files = table.get("total_local_files", 0)
-    ours = table.get("bams3")
+def _parse(table: Mapping[str, Any], path: Path) -> State:
+    run, ours = os.path.abspath(table["run_path"]), table.get("bams3")
+    state = State(run, "", "", completed=table["completed"] is True, exists=True)
+    state.local_files = int(table["total_local_files"])
     if ours is None:
         state.unclaimed = True
         state.inherited_ns = path.stat().st_mtime_ns
         for name, etag in table["uploaded_files"].items():
-            inside = os.path.relpath(name, state.run) if os.path.isabs(name) else name
+            inside = os.path.relpath(name, run) if os.path.isabs(name) else name
             state.stored[inside] = Stored(-1, -1, str(etag))
-        return
-    state.inherited_ns = ours["inherited_ns"]
-    state.failed = dict(ours["failed"])
+        return state
+    state.bucket, state.prefix = ours["bucket"], ours["prefix"]
+    state.inherited_ns, state.failed = ours["inherited_ns"], dict(ours["failed"])
     state.stored = {path: Stored(**stored) for path, stored in ours["files"].items()}
+    return state
 
 
 def _lines(path: Path) -> list[str]:

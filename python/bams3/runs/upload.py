@@ -163,6 +163,7 @@ class Uploader:
         """
         before = int((now - min_age) * 1e9)
         listing = self._look()
+        self._confirm(listing.all_files())
         for group in (listing.first, listing.files):
             self._send([file for file in group if file.mtime_ns <= before])
         self._record.save()
