@@ -1,15 +1,30 @@
 """The error tree, grouped by what a caller would do about it.
 
-Bams3Error                 kind "error"        exit 1
-├── InputError             kind "input"        exit 1   the input is malformed: mend it
-├── CorruptError           kind "corrupt"      exit 1   stored bytes fail their checks
-├── NotFoundError          kind "not-found"    exit 1   (FileNotFoundError) nothing there
-├── ExistsError            kind "exists"       exit 1   (FileExistsError) already there
-├── StorageError           kind "storage"      exit 1   (OSError) the store failed
-│   └── PermissionDenied   kind "denied"       exit 14  (PermissionError) not allowed
-├── RegionError            kind "region"       exit 1   (ValueError) no such region or contig
-├── VersionError           kind "version"      exit 1   written by a newer format
-└── UsageError             kind "usage"        exit 2   (ValueError) the call is wrong
+Bams3Error                    kind "error"            exit 1
+├── InputError                kind "input"            exit 1   the input is malformed: mend it
+│   └── SourceChanged         kind "source-changed"   exit 1   it changed while it was read
+├── CorruptError              kind "corrupt"          exit 1   stored bytes fail their checks
+├── NotFoundError             kind "not-found"        exit 1   (FileNotFoundError) nothing there
+├── ExistsError               kind "exists"           exit 1   (FileExistsError) already there
+│   ├── ObjectExists          kind "object-exists"    exit 3   --exists says what to do
+│   ├── UploadExists          kind "upload-exists"    exit 4   --resume or --force
+│   │   └── MultipleUploadsExist  kind "uploads-exist"  exit 13  --force, or cancel
+│   ├── FileExists            kind "file-exists"      exit 11  --file-exists says what to do
+│   └── DownloadExists        kind "download-exists"  exit 12  --download-exists says what to do
+├── StorageError              kind "storage"          exit 1   (OSError) the store failed
+│   └── PermissionDenied      kind "denied"           exit 14  (PermissionError) not allowed
+├── RegionError               kind "region"           exit 1   (ValueError) no such region or contig
+├── VersionError              kind "version"          exit 1   written by a newer format
+└── UsageError                kind "usage"            exit 2   (ValueError) the call is wrong
+    ├── InvalidSourceURL      kind "source-url"       exit 5   not a source
+    ├── InvalidDestinationURL kind "destination-url"  exit 6   not a destination
+    ├── InvalidS3URL          kind "s3-url"           exit 7   not s3://BUCKET/KEY
+    ├── IncompatiblePartSize  kind "part-size"        exit 8   other parts are there already
+    ├── InvalidChecksumAlgorithm  kind "checksum-algorithm"  exit 9  not known here
+    └── InvalidEncryptionKey  kind "encryption-key"   exit 10  missing, malformed or wrong
+
+Exit 0 is success, a skip that was asked for included; 130 interrupted. The table is append-only:
+3 to 14 are what `s3am` has always answered with.
 """
 
 from __future__ import annotations
@@ -35,6 +50,12 @@ class InputError(Bams3Error, ValueError):
     kind = "input"
 
 
+class SourceChanged(InputError):
+    """The source of a transfer changed while it was read, or since it was begun."""
+
+    kind = "source-changed"
+
+
 class CorruptError(Bams3Error):
     """Stored bytes fail their checks."""
 
@@ -53,6 +74,41 @@ class ExistsError(Bams3Error, FileExistsError):
     kind = "exists"
 
 
+class ObjectExists(ExistsError):
+    """The object exists, and nobody said what to do then."""
+
+    kind = "object-exists"
+    exit_code = 3
+
+
+class UploadExists(ExistsError):
+    """An unfinished upload of this object exists."""
+
+    kind = "upload-exists"
+    exit_code = 4
+
+
+class MultipleUploadsExist(UploadExists):
+    """Several unfinished uploads of this object exist."""
+
+    kind = "uploads-exist"
+    exit_code = 13
+
+
+class FileExists(ExistsError):
+    """The file exists, and nobody said what to do then."""
+
+    kind = "file-exists"
+    exit_code = 11
+
+
+class DownloadExists(ExistsError):
+    """An unfinished download of this file exists."""
+
+    kind = "download-exists"
+    exit_code = 12
+
+
 class StorageError(Bams3Error, OSError):
     """The store failed, after retries."""
 
@@ -60,7 +116,7 @@ class StorageError(Bams3Error, OSError):
 
 
 class PermissionDenied(StorageError, PermissionError):
-    """The not allowed."""
+    """The credentials do not allow it."""
 
     kind = "denied"
     exit_code = 14
@@ -83,3 +139,45 @@ class UsageError(Bams3Error, ValueError):
 
     kind = "usage"
     exit_code = 2
+
+
+class InvalidSourceURL(UsageError):
+    """Not the address of a source."""
+
+    kind = "source-url"
+    exit_code = 5
+
+
+class InvalidDestinationURL(UsageError):
+    """Not the address of a destination."""
+
+    kind = "destination-url"
+    exit_code = 6
+
+
+class InvalidS3URL(UsageError):
+    """Not an address of the form s3://BUCKET/KEY."""
+
+    kind = "s3-url"
+    exit_code = 7
+
+
+class IncompatiblePartSize(UsageError):
+    """The part size differs from that of the parts which are there."""
+
+    kind = "part-size"
+    exit_code = 8
+
+
+class InvalidChecksumAlgorithm(UsageError):
+    """No such checksum algorithm."""
+
+    kind = "checksum-algorithm"
+    exit_code = 9
+
+
+class InvalidEncryptionKey(UsageError):
+    """A customer key is missing, malformed or wrong."""
+
+    kind = "encryption-key"
+    exit_code = 10
