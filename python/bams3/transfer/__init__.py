@@ -1,0 +1,1 @@
+"""One engine for everything that goes up or comes down: resumable, checksummed, in bounded memory."""

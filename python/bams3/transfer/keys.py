@@ -1,0 +1,194 @@
+"""Customer keys (SSE-C): their input forms, master keys, and what they must never do: be shown.
+
+A key is exactly 32 bytes. A master key is never sent; each object has a key of its own,
+
+    SHA-256(master || "https://s3-REGION.amazonaws.com/BUCKET/KEY")
+
+with BUCKET and KEY as they are, nothing escaped, and `s3.amazonaws.com` for us-east-1: what S3AM 2.1
+derives, so that its objects stay readable. S3AM 2.0 derived with `s3-EU` where eu-west-1 answered to
+that name; such keys are tried when reading.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bams3.errors import InvalidEncryptionKey, NotFoundError, UsageError
+
+KEY_BYTES = 32
+_HEADER = "x-amz-server-side-encryption-customer-"
+_SOURCE_HEADER = "x-amz-copy-source-server-side-encryption-customer-"
+_SECRETS = frozenset({"authorization", "x-amz-security-token"})
+_HIDDEN = "(hidden)"
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerKey:
+    """The key of an object, or a master key that keys are derived from. Its repr hides it.
+
+    Attributes:
+        secret: 32 bytes.
+        is_master: Whether objects have keys derived from it.
+
+    Raises:
+        InvalidEncryptionKey: Not 32 bytes.
+    """
+
+    secret: bytes = field(repr=False)
+    is_master: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.secret) != KEY_BYTES:
+            raise InvalidEncryptionKey(
+                f"the key has {len(self.secret)} bytes, not {KEY_BYTES}",
+                "bams3 transfer generate-sse-key FILE makes a key",
+            )
+
+    def of(self, region: str | None, bucket: str, key: str) -> CustomerKey:
+        """Return the key with which the object is written: this one, or the one derived for it.
+
+        Args:
+            region: Where the bucket is; None, "" and us-east-1 are one place.
+            bucket: Its name.
+            key: The object's key, as it is.
+        """
+        return self.candidates(region, bucket, key)[0]
+
+    def candidates(self, region: str | None, bucket: str, key: str) -> list[CustomerKey]:
+        """Return the keys with which the object may have been written, the likeliest first."""
+        if not self.is_master:
+            return [self]
+        place = region or "us-east-1"
+        if place in ("eu-west-1", "EU"):
+            return [self._derived(spelling, bucket, key) for spelling in ("eu-west-1", "EU")]
+        return [self._derived(place, bucket, key)]
+
+    def _derived(self, place: str, bucket: str, key: str) -> CustomerKey:
+        host = "s3" if place == "us-east-1" else f"s3-{place}"
+        url = f"https://{host}.amazonaws.com/{bucket}/{key}"
+        return CustomerKey(hashlib.sha256(self.secret + url.encode()).digest())
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of a request for an object with this key."""
+        return self._headers(_HEADER)
+
+    def source_headers(self) -> dict[str, str]:
+        """Return the headers of a request that copies from an object with this key."""
+        return self._headers(_SOURCE_HEADER)
+
+    def _headers(self, prefix: str) -> dict[str, str]:
+        if self.is_master:
+            raise ValueError("a master key is never sent")
+        digest = hashlib.md5(self.secret, usedforsecurity=False).digest()
+        return {
+            f"{prefix}algorithm": "AES256",
+            f"{prefix}key": base64.b64encode(self.secret).decode(),
+            f"{prefix}key-md5": base64.b64encode(digest).decode(),
+        }
+
+
+def read_key(
+    text: str | None = None,
+    file: str | os.PathLike[str] | None = None,
+    base64_text: str | None = None,
+    is_master: bool = False,
+) -> CustomerKey | None:
+    """Take a key in one of its three forms.
+
+    Args:
+        text: The 32 bytes themselves.
+        file: A file with exactly 32 bytes; no newline is stripped.
+        base64_text: The 32 bytes in base64.
+        is_master: Whether it is a master key.
+
+    Returns:
+        The key; None where none was given.
+
+    Raises:
+        UsageError: Several forms at once, or `is_master` without a key.
+        InvalidEncryptionKey: Not 32 bytes, or not base64.
+        NotFoundError: There is no such file.
+    """
+    given = [form for form in (text, file, base64_text) if form is not None]
+    if len(given) > 1:
+        raise UsageError("the key is given twice", "give it as text, as a file or in base64")
+    if not given and is_master:
+        raise UsageError("a master key is announced, but none is given", "name its file")
+    if text is not None:
+        return CustomerKey(os.fsencode(text), is_master)
+    if base64_text is not None:
+        return CustomerKey(_decoded(base64_text), is_master)
+    return None if file is None else CustomerKey(_read(file), is_master)
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidEncryptionKey(
+            "the key is not base64", "44 characters: base64 < keyfile"
+        ) from None
+
+
+def _read(file: str | os.PathLike[str]) -> bytes:
+    name = os.fspath(file)
+    try:
+        with open(file, "rb") as stream:
+            secret = stream.read(KEY_BYTES + 1)
+    except FileNotFoundError:
+        raise NotFoundError(
+            f"{name}: no such key file", "bams3 transfer generate-sse-key FILE makes one"
+        ) from None
+    except OSError as error:
+        raise InvalidEncryptionKey(f"{name}: {error.strerror}") from error
+    if len(secret) == KEY_BYTES:
+        return secret
+    count = f"{len(secret)} bytes" if len(secret) < KEY_BYTES else f"more than {KEY_BYTES} bytes"
+    newline = len(secret) > KEY_BYTES and secret.endswith(b"\n")
+    hint = "there is a newline at its end: write it with printf" if newline else None
+    raise InvalidEncryptionKey(f"{name}: has {count}, a key has {KEY_BYTES}", hint)
+
+
+def generate_key(file: str | os.PathLike[str], overwrite: bool = False) -> None:
+    """Write a new random key to a file that only its owner can read.
+
+    Args:
+        file: Where to.
+        overwrite: Replace a file that is there. Objects with its key are lost with it.
+
+    Raises:
+        UsageError: The file exists, or cannot be written.
+    """
+    path = Path(file)
+    target = path.with_name(f".{path.name}.{os.getpid()}.new") if overwrite else path
+    try:
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            os.fchmod(descriptor, 0o600)
+            stream.write(os.urandom(KEY_BYTES))
+            stream.flush()
+            os.fsync(descriptor)
+        if overwrite:
+            os.replace(target, path)
+    except FileExistsError:
+        raise UsageError(
+            f"{target}: exists already", "another name, or --overwrite: objects with it are lost"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def redacted(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of a request as a log may show them: without keys and signatures."""
+    return {name: _HIDDEN if _is_secret(name) else value for name, value in headers.items()}
+
+
+def _is_secret(name: str) -> bool:
+    lower = name.lower()
+    return lower in _SECRETS or "-customer-key" in lower
