@@ -1,1 +1,1 @@
-"""One engine for everything that goes up or comes down: resumable, checksummed, in bounded memory."""
+"""Everything that goes up or comes down: resumable, checksummed, in bounded memory."""

@@ -1,10 +1,10 @@
 """What the names of sources and destinations mean.
 
-    -                              standard input, standard output
-    /a/b  ./a  a                   a path: begins with `.` or `/`, or has no colon; `~` is a name
-    file:/a  file:///a  file://localhost/a     the same, with %XX decoded
-    http:// https:// ftp:// ftps://            a source on another server
-    s3://BUCKET/KEY                an object; KEY is taken as it is: `%`, `#`, `?` are characters
+-                              standard input, standard output
+/a/b  ./a  a                   a path: begins with `.` or `/`, or has no colon; `~` is a name
+file:/a  file:///a  file://localhost/a     the same, with %XX decoded
+http:// https:// ftp:// ftps://            a source on another server
+s3://BUCKET/KEY                an object; KEY is taken as it is: `%`, `#`, `?` are characters
 """
 
 from __future__ import annotations
