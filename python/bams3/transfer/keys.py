@@ -4,9 +4,9 @@ A key is exactly 32 bytes. A master key is never sent; each object has a key of 
 
     SHA-256(master || "https://s3-REGION.amazonaws.com/BUCKET/KEY")
 
-with BUCKET and KEY as they are, nothing escaped, and `s3.amazonaws.com` for us-east-1: what S3AM
-2.1 derives, so that its objects stay readable. S3AM 2.0 derived with `s3-EU` where eu-west-1 answers
-to that name; such keys are tried when reading.
+with BUCKET and KEY as they are, nothing escaped, and `s3.amazonaws.com` for us-east-1. S3AM 2.1
+derives the same, so that its objects stay readable. S3AM 2.0 derived with `s3-EU` where eu-west-1
+answers to that name; such keys are tried when reading.
 """
 
 from __future__ import annotations
