@@ -13,14 +13,15 @@ from bams3.cli import cli
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "python" / "bams3"
-# What each part may import of the others; `_core` is for those that read and write records.
+# What each part may import of the others; `_core` is for those that compute.
 MAY = {
     "errors": set(),
     "regions": {"errors"},
     "config": {"errors"},
-    "storage": {"config", "errors", "regions"},
+    "storage": {"_core", "config", "errors", "regions"},
     "reads": {"_core", "config", "errors", "regions", "storage"},
-    "cli": {"_core", "config", "errors", "reads", "regions", "storage"},
+    "transfer": {"_core", "config", "errors", "storage"},
+    "cli": {"_core", "config", "errors", "reads", "regions", "storage", "transfer"},
 }
 # Run as processes of their own, which report on standard error.
 PROGRAMS = {"cram_reader.py"}

@@ -1,30 +1,29 @@
 """The error tree, grouped by what a caller would do about it.
 
-Bams3Error                    kind "error"            exit 1
-├── InputError                kind "input"            exit 1   the input is malformed: mend it
-│   └── SourceChanged         kind "source-changed"   exit 1   it changed while it was read
-├── CorruptError              kind "corrupt"          exit 1   stored bytes fail their checks
-├── NotFoundError             kind "not-found"        exit 1   (FileNotFoundError) nothing there
-├── ExistsError               kind "exists"           exit 1   (FileExistsError) already there
-│   ├── ObjectExists          kind "object-exists"    exit 3   --exists says what to do
-│   ├── UploadExists          kind "upload-exists"    exit 4   --resume or --force
-│   │   └── MultipleUploadsExist  kind "uploads-exist"  exit 13  --force, or cancel
-│   ├── FileExists            kind "file-exists"      exit 11  --file-exists says what to do
-│   └── DownloadExists        kind "download-exists"  exit 12  --download-exists says what to do
-├── StorageError              kind "storage"          exit 1   (OSError) the store failed
-│   └── PermissionDenied      kind "denied"           exit 14  (PermissionError) not allowed
-├── RegionError               kind "region"           exit 1   (ValueError) no such region or contig
-├── VersionError              kind "version"          exit 1   written by a newer format
-└── UsageError                kind "usage"            exit 2   (ValueError) the call is wrong
-    ├── InvalidSourceURL      kind "source-url"       exit 5   not a source
-    ├── InvalidDestinationURL kind "destination-url"  exit 6   not a destination
-    ├── InvalidS3URL          kind "s3-url"           exit 7   not s3://BUCKET/KEY
-    ├── IncompatiblePartSize  kind "part-size"        exit 8   other parts are there already
-    ├── InvalidChecksumAlgorithm  kind "checksum-algorithm"  exit 9  not known here
-    └── InvalidEncryptionKey  kind "encryption-key"   exit 10  missing, malformed or wrong
+Bams3Error                        kind "error"            exit 1
+├── InputError                    kind "input"            exit 1   malformed, or changed: mend it
+├── CorruptError                  kind "corrupt"          exit 1   stored bytes fail their checks
+├── NotFoundError                 kind "not-found"        exit 1   (FileNotFoundError)
+├── ExistsError                   kind "exists"           exit 1   (FileExistsError)
+│   ├── ObjectExistsError         kind "object-exists"    exit 3   nobody said what to do then
+│   ├── UploadExistsError         kind "upload-exists"    exit 4   one unfinished upload
+│   ├── FileExistsAlreadyError    kind "file-exists"      exit 11  nobody said what to do then
+│   ├── DownloadExistsError       kind "download-exists"  exit 12  an unfinished download
+│   └── ManyUploadsExistError     kind "uploads-exist"    exit 13  several unfinished uploads
+├── StorageError                  kind "storage"          exit 1   (OSError) the store failed
+│   └── PermissionDenied          kind "denied"           exit 14  (PermissionError) not allowed
+├── KeyRejectedError              kind "encryption-key"   exit 10  SSE-C: wrong, missing, needless
+├── RegionError                   kind "region"           exit 1   (ValueError) no such region
+├── VersionError                  kind "version"          exit 1   written by a newer format
+└── UsageError                    kind "usage"            exit 2   (ValueError) the call is wrong
+    ├── SourceUrlError            kind "source-url"       exit 5   not a source
+    ├── DestinationUrlError       kind "destination-url"  exit 6   not a destination
+    ├── S3UrlError                kind "s3-url"           exit 7   not s3://BUCKET/KEY
+    ├── PartSizeError             kind "part-size"        exit 8   not that of the parts there
+    └── ChecksumNameError         kind "checksum-name"    exit 9   no such algorithm
 
-Exit 0 is success, a skip that was asked for included; 130 interrupted. The table is append-only:
-3 to 14 are what `s3am` has always answered with.
+0 is success, a skip that was asked for included; 130 interrupted. The table is append-only: 3 to 14
+are what `s3am` has always answered with.
 """
 
 from __future__ import annotations
@@ -50,12 +49,6 @@ class InputError(Bams3Error, ValueError):
     kind = "input"
 
 
-class SourceChanged(InputError):
-    """The source of a transfer changed while it was read, or since it was begun."""
-
-    kind = "source-changed"
-
-
 class CorruptError(Bams3Error):
     """Stored bytes fail their checks."""
 
@@ -74,49 +67,26 @@ class ExistsError(Bams3Error, FileExistsError):
     kind = "exists"
 
 
-class ObjectExists(ExistsError):
-    """The object exists, and nobody said what to do then."""
-
-    kind = "object-exists"
-    exit_code = 3
-
-
-class UploadExists(ExistsError):
-    """An unfinished upload of this object exists."""
-
-    kind = "upload-exists"
-    exit_code = 4
-
-
-class MultipleUploadsExist(UploadExists):
-    """Several unfinished uploads of this object exist."""
-
-    kind = "uploads-exist"
-    exit_code = 13
-
-
-class FileExists(ExistsError):
-    """The file exists, and nobody said what to do then."""
-
-    kind = "file-exists"
-    exit_code = 11
-
-
-class DownloadExists(ExistsError):
-    """An unfinished download of this file exists."""
-
-    kind = "download-exists"
-    exit_code = 12
-
-
 class StorageError(Bams3Error, OSError):
-    """The store failed, after retries."""
+    """The store failed, after retries.
+
+    Attributes:
+        status: The HTTP status of the answer, where there was one.
+        code: The code that S3 gave (`SlowDown`, `AccessDenied`), where it gave one.
+    """
 
     kind = "storage"
 
+    def __init__(
+        self, message: str, hint: str | None = None, status: int | None = None, code: str = ""
+    ) -> None:
+        super().__init__(message, hint)
+        self.status = status
+        self.code = code
+
 
 class PermissionDenied(StorageError, PermissionError):
-    """The credentials do not allow it."""
+    """It is not allowed."""
 
     kind = "denied"
     exit_code = 14
@@ -141,43 +111,78 @@ class UsageError(Bams3Error, ValueError):
     exit_code = 2
 
 
-class InvalidSourceURL(UsageError):
-    """Not the address of a source."""
+class SourceUrlError(UsageError):
+    """The source is no address that can be read."""
 
     kind = "source-url"
     exit_code = 5
 
 
-class InvalidDestinationURL(UsageError):
-    """Not the address of a destination."""
+class DestinationUrlError(UsageError):
+    """The destination is no address that can be written."""
 
     kind = "destination-url"
     exit_code = 6
 
 
-class InvalidS3URL(UsageError):
-    """Not an address of the form s3://BUCKET/KEY."""
+class S3UrlError(UsageError):
+    """Not an `s3://BUCKET/KEY` address."""
 
     kind = "s3-url"
     exit_code = 7
 
 
-class IncompatiblePartSize(UsageError):
-    """The part size differs from that of the parts which are there."""
+class PartSizeError(UsageError):
+    """The part size asked for is not that of the transfer to be resumed."""
 
     kind = "part-size"
     exit_code = 8
 
 
-class InvalidChecksumAlgorithm(UsageError):
-    """No such checksum algorithm."""
+class ChecksumNameError(UsageError):
+    """There is no such checksum algorithm."""
 
-    kind = "checksum-algorithm"
+    kind = "checksum-name"
     exit_code = 9
 
 
-class InvalidEncryptionKey(UsageError):
-    """A customer key is missing, malformed or wrong."""
+class KeyRejectedError(Bams3Error):
+    """An encryption key is malformed, wrong, missing, or given for an object without one."""
 
     kind = "encryption-key"
     exit_code = 10
+
+
+class ObjectExistsError(ExistsError):
+    """There is an object at the destination."""
+
+    kind = "object-exists"
+    exit_code = 3
+
+
+class UploadExistsError(ExistsError):
+    """There is an unfinished upload to the destination."""
+
+    kind = "upload-exists"
+    exit_code = 4
+
+
+class FileExistsAlreadyError(ExistsError):
+    """There is a file at the destination."""
+
+    kind = "file-exists"
+    exit_code = 11
+
+
+class DownloadExistsError(ExistsError):
+    """There is an unfinished download to the destination."""
+
+    kind = "download-exists"
+    exit_code = 12
+
+
+class ManyUploadsExistError(ExistsError):
+    """There are several unfinished uploads to the destination."""
+
+    kind = "uploads-exist"
+    exit_code = 13

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from bams3.errors import InvalidDestinationURL, InvalidS3URL, InvalidSourceURL
+from bams3.errors import DestinationUrlError, S3UrlError, SourceUrlError
 
 RESERVED = (".partial", ".progress")
 """Ends of names that downloads use for what is unfinished."""
@@ -69,11 +69,11 @@ def parse_source(text: str) -> Source:
     """Return what a source's name means.
 
     Raises:
-        InvalidSourceURL: Empty, another machine's file, or a scheme that is not read.
-        InvalidS3URL: Not s3://BUCKET/KEY.
+        SourceUrlError: Empty, another machine's file, or a scheme that is not read.
+        S3UrlError: Not s3://BUCKET/KEY.
     """
     if not text:
-        raise InvalidSourceURL("the source is empty")
+        raise SourceUrlError("the source is empty")
     if text == "-":
         return Standard()
     scheme = _scheme(text)
@@ -82,7 +82,7 @@ def parse_source(text: str) -> Source:
     if scheme in REMOTE_SCHEMES:
         return _remote(text)
     if scheme is not None and scheme != "file":
-        raise InvalidSourceURL(
+        raise SourceUrlError(
             f"{text}: {scheme}: is not read here",
             f"a path, or file, http, https, ftp, s3; a file of this name: ./{text}",
         )
@@ -93,17 +93,17 @@ def parse_upload_target(text: str, source: Source) -> S3Object:
     """Return where an upload goes; the source's name is added to an open-ended key.
 
     Raises:
-        InvalidDestinationURL: Not s3://, or no name where the source has none.
-        InvalidS3URL: Not s3://BUCKET/KEY.
+        DestinationUrlError: Not s3://, or no name where the source has none.
+        S3UrlError: Not s3://BUCKET/KEY.
     """
     if _scheme(text) != "s3":
-        raise InvalidDestinationURL(f"{text or 'empty'}: not s3://BUCKET/KEY")
+        raise DestinationUrlError(f"{text or 'empty'}: not s3://BUCKET/KEY")
     target = parse_s3(text)
     if target.key and not target.key.endswith("/"):
         return target
     name = base_name(source)
     if not name:
-        raise InvalidDestinationURL(f"{text}: the source has no name to add", "give a whole key")
+        raise DestinationUrlError(f"{text}: the source has no name to add", "give a whole key")
     return S3Object(target.bucket, target.key + name)
 
 
@@ -111,22 +111,22 @@ def parse_download_target(text: str, source: S3Object) -> Target:
     """Return where a download goes; in a folder, to the name of the object.
 
     Raises:
-        InvalidDestinationURL: Another scheme, a reserved name, or no name at all.
-        InvalidSourceURL: A file of another machine.
+        DestinationUrlError: Another scheme, a reserved name, or no name at all.
+        SourceUrlError: A file of another machine.
     """
     if text == "-":
         return Standard()
     scheme = _scheme(text)
     if not text or scheme not in (None, "file"):
-        raise InvalidDestinationURL(f"{text or 'empty'}: not a file", "downloads go to files, or -")
+        raise DestinationUrlError(f"{text or 'empty'}: not a file", "downloads go to files, or -")
     path = _path(text)
     if text.endswith("/") or os.path.isdir(path):
         name = base_name(source)
         if name in ("", ".", ".."):
-            raise InvalidDestinationURL(f"{source}: has no file name", "name the file")
+            raise DestinationUrlError(f"{source}: has no file name", "name the file")
         path = os.path.join(path, name)
     if path.endswith(RESERVED):
-        raise InvalidDestinationURL(f"{path}: .partial and .progress are for unfinished downloads")
+        raise DestinationUrlError(f"{path}: .partial and .progress are for unfinished downloads")
     return FilePath(path)
 
 
@@ -134,13 +134,13 @@ def parse_s3(text: str) -> S3Object:
     """Return bucket and key of s3://BUCKET/KEY; the key may be empty.
 
     Raises:
-        InvalidS3URL: Another scheme, no bucket, or no slash after it.
+        S3UrlError: Another scheme, no bucket, or no slash after it.
     """
     bucket, slash, key = text[len("s3://") :].partition("/")
     if not text.startswith("s3://") or not bucket or not slash:
-        raise InvalidS3URL(f"{text or 'empty'}: not s3://BUCKET/KEY")
+        raise S3UrlError(f"{text or 'empty'}: not s3://BUCKET/KEY")
     if len(key.encode(errors="surrogateescape")) > 1024:
-        raise InvalidS3URL(f"{text[:60]}...: the key is longer than 1024 bytes")
+        raise S3UrlError(f"{text[:60]}...: the key is longer than 1024 bytes")
     return S3Object(bucket, key)
 
 
@@ -148,12 +148,12 @@ def parse_object(text: str) -> S3Object:
     """Return one object's address, which ends neither with its bucket nor with a slash.
 
     Raises:
-        InvalidDestinationURL: It is open-ended.
-        InvalidS3URL: Not s3://BUCKET/KEY.
+        DestinationUrlError: It is open-ended.
+        S3UrlError: Not s3://BUCKET/KEY.
     """
     place = parse_s3(text)
     if not place.key or place.key.endswith("/"):
-        raise InvalidDestinationURL(f"{text}: no object's name", "cancel takes it with --prefix")
+        raise DestinationUrlError(f"{text}: no object's name", "cancel takes it with --prefix")
     return place
 
 
@@ -183,12 +183,12 @@ def _path(text: str) -> str:
     if rest.startswith("//"):
         host, slash, path = rest[2:].partition("/")
         if host not in ("", "localhost") or not slash:
-            raise InvalidSourceURL(
+            raise SourceUrlError(
                 f"{text}: a file of the machine {host!r}", f"file:///{host}{slash}{path}"
             )
         rest = slash + path
     if not rest.startswith("/"):
-        raise InvalidSourceURL(f"{text}: not an absolute path", "file:///PATH, or the path alone")
+        raise SourceUrlError(f"{text}: not an absolute path", "file:///PATH, or the path alone")
     return os.path.abspath(unquote(rest, errors="surrogateescape"))
 
 
@@ -197,7 +197,7 @@ def _remote(text: str) -> Remote:
         parts = urlsplit(text)
         _ = parts.port
     except ValueError as error:
-        raise InvalidSourceURL(f"{text}: {error}") from error
+        raise SourceUrlError(f"{text}: {error}") from error
     if not parts.hostname:
-        raise InvalidSourceURL(f"{text}: no host")
+        raise SourceUrlError(f"{text}: no host")
     return Remote(text)

@@ -16,81 +16,51 @@ import binascii
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from bams3.errors import InvalidEncryptionKey, NotFoundError, UsageError
+from bams3.errors import KeyRejectedError, NotFoundError, UsageError
+from bams3.storage.objects import CustomerKey
 
 KEY_BYTES = 32
-_HEADER = "x-amz-server-side-encryption-customer-"
-_SOURCE_HEADER = "x-amz-copy-source-server-side-encryption-customer-"
 _SECRETS = frozenset({"authorization", "x-amz-security-token"})
 _HIDDEN = "(hidden)"
 
 
 @dataclass(frozen=True, slots=True)
-class CustomerKey:
-    """The key of an object, or a master key that keys are derived from. Its repr hides it.
+class GivenKey:
+    """A key as a user gives it: that of the objects, or a master key.
 
     Attributes:
-        secret: 32 bytes.
+        secret: The 32 bytes; never shown.
         is_master: Whether objects have keys derived from it.
-
-    Raises:
-        InvalidEncryptionKey: Not 32 bytes.
     """
 
-    secret: bytes = field(repr=False)
+    secret: CustomerKey
     is_master: bool = False
 
-    def __post_init__(self) -> None:
-        if len(self.secret) != KEY_BYTES:
-            raise InvalidEncryptionKey(
-                f"the key has {len(self.secret)} bytes, not {KEY_BYTES}",
-                "bams3 transfer generate-sse-key FILE makes a key",
-            )
-
-    def of(self, region: str | None, bucket: str, key: str) -> CustomerKey:
-        """Return the key with which the object is written: this one, or the one derived for it.
+    def of(self, region: str, bucket: str, key: str) -> CustomerKey:
+        """Return the key with which an object is written: this one, or the one derived for it.
 
         Args:
-            region: Where the bucket is; None, "" and us-east-1 are one place.
+            region: Where the bucket is; "" and us-east-1 are one place.
             bucket: Its name.
             key: The object's key, as it is.
         """
         return self.candidates(region, bucket, key)[0]
 
-    def candidates(self, region: str | None, bucket: str, key: str) -> list[CustomerKey]:
-        """Return the keys with which the object may have been written, the likeliest first."""
+    def candidates(self, region: str, bucket: str, key: str) -> list[CustomerKey]:
+        """Return the keys with which an object may have been written, the likeliest first."""
         if not self.is_master:
-            return [self]
-        place = region or "us-east-1"
-        if place in ("eu-west-1", "EU"):
-            return [self._derived(spelling, bucket, key) for spelling in ("eu-west-1", "EU")]
-        return [self._derived(place, bucket, key)]
+            return [self.secret]
+        if region in ("eu-west-1", "EU"):
+            return [self._derived(place, bucket, key) for place in ("eu-west-1", "EU")]
+        return [self._derived(region, bucket, key)]
 
-    def _derived(self, place: str, bucket: str, key: str) -> CustomerKey:
-        host = "s3" if place == "us-east-1" else f"s3-{place}"
+    def _derived(self, region: str, bucket: str, key: str) -> CustomerKey:
+        host = "s3" if region in ("", "us-east-1") else f"s3-{region}"
         url = f"https://{host}.amazonaws.com/{bucket}/{key}"
-        return CustomerKey(hashlib.sha256(self.secret + url.encode()).digest())
-
-    def headers(self) -> dict[str, str]:
-        """Return the headers of a request for an object with this key."""
-        return self._headers(_HEADER)
-
-    def source_headers(self) -> dict[str, str]:
-        """Return the headers of a request that copies from an object with this key."""
-        return self._headers(_SOURCE_HEADER)
-
-    def _headers(self, prefix: str) -> dict[str, str]:
-        if self.is_master:
-            raise ValueError("a master key is never sent")
-        digest = hashlib.md5(self.secret, usedforsecurity=False).digest()
-        return {
-            f"{prefix}algorithm": "AES256",
-            f"{prefix}key": base64.b64encode(self.secret).decode(),
-            f"{prefix}key-md5": base64.b64encode(digest).decode(),
-        }
+        return CustomerKey(hashlib.sha256(self.secret.key + url.encode()).digest())
 
 
 def read_key(
@@ -98,7 +68,7 @@ def read_key(
     file: str | os.PathLike[str] | None = None,
     base64_text: str | None = None,
     is_master: bool = False,
-) -> CustomerKey | None:
+) -> GivenKey | None:
     """Take a key in one of its three forms.
 
     Args:
@@ -112,7 +82,7 @@ def read_key(
 
     Raises:
         UsageError: Several forms at once, or `is_master` without a key.
-        InvalidEncryptionKey: Not 32 bytes, or not base64.
+        KeyRejectedError: Not 32 bytes, or not base64.
         NotFoundError: There is no such file.
     """
     given = [form for form in (text, file, base64_text) if form is not None]
@@ -121,19 +91,21 @@ def read_key(
     if not given and is_master:
         raise UsageError("a master key is announced, but none is given", "name its file")
     if text is not None:
-        return CustomerKey(os.fsencode(text), is_master)
-    if base64_text is not None:
-        return CustomerKey(_decoded(base64_text), is_master)
-    return None if file is None else CustomerKey(_read(file), is_master)
+        secret = os.fsencode(text)
+    elif base64_text is not None:
+        secret = _decoded(base64_text)
+    elif file is not None:
+        secret = _read(file)
+    else:
+        return None
+    return GivenKey(CustomerKey(secret), is_master)
 
 
 def _decoded(text: str) -> bytes:
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidEncryptionKey(
-            "the key is not base64", "44 characters: base64 < keyfile"
-        ) from None
+        raise KeyRejectedError("the key is not base64", "44 characters: base64 < keyfile") from None
 
 
 def _read(file: str | os.PathLike[str]) -> bytes:
@@ -146,13 +118,13 @@ def _read(file: str | os.PathLike[str]) -> bytes:
             f"{name}: no such key file", "bams3 transfer generate-sse-key FILE makes one"
         ) from None
     except OSError as error:
-        raise InvalidEncryptionKey(f"{name}: {error.strerror}") from error
+        raise KeyRejectedError(f"{name}: {error.strerror}") from error
     if len(secret) == KEY_BYTES:
         return secret
     count = f"{len(secret)} bytes" if len(secret) < KEY_BYTES else f"more than {KEY_BYTES} bytes"
     newline = len(secret) > KEY_BYTES and secret.endswith(b"\n")
     hint = "there is a newline at its end: write it with printf" if newline else None
-    raise InvalidEncryptionKey(f"{name}: has {count}, a key has {KEY_BYTES}", hint)
+    raise KeyRejectedError(f"{name}: has {count}, a key has {KEY_BYTES}", hint)
 
 
 def generate_key(file: str | os.PathLike[str], overwrite: bool = False) -> None:
