@@ -20,7 +20,7 @@ class FileSource:
     """
 
     seekable = True
-    digests: Mapping[str, str] = {}  # noqa: RUF012
+    digests: Mapping[str, str] = {}
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
