@@ -2,7 +2,8 @@
 
 A range is asked for on condition that the file is still the one that was found at first (If-Range),
 and anything but that range (206) is refused. A server that knows no ranges is read once, as a
-stream. A connection that breaks is taken up where it broke.
+stream. A connection that breaks is taken up where it broke. Web connections are kept; libcurl ends
+an FTP connection with each range.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -254,10 +255,7 @@ class _Reader:
         return count
 
     def close(self) -> None:
-        """Let go of the connection, which serves again if the answer came to its end."""
-        if self._answer and self._at == self._end:
-            with suppress(CurlError):
-                self._answer.drain()
+        """Let go of the connection."""
         self._answer = None
         self._connection.close()
 
