@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import click
 
@@ -25,7 +25,7 @@ class Progress:
         self._status: Any = None
         self._began = self._last = time.monotonic()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
