@@ -32,10 +32,19 @@ from typing import ClassVar
 
 
 class Bams3Error(Exception):
-    """Base of all errors of bams3: what happened, to what, and a hint what to do."""
+    """Base of all errors of bams3: what happened, to what, and a hint what to do.
+
+    Attributes:
+        message: What happened, to what.
+        hint: What to do.
+        status: The HTTP status, where it was S3 that refused.
+        code: The code that S3 gave then, such as `AccessDenied`; "" where it gave none.
+    """
 
     kind: ClassVar[str] = "error"
     exit_code: ClassVar[int] = 1
+    status: int | None = None
+    code: str = ""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -68,21 +77,9 @@ class ExistsError(Bams3Error, FileExistsError):
 
 
 class StorageError(Bams3Error, OSError):
-    """The store failed, after retries.
-
-    Attributes:
-        status: The HTTP status of the answer, where there was one.
-        code: The code that S3 gave (`SlowDown`, `AccessDenied`), where it gave one.
-    """
+    """The store failed, after retries."""
 
     kind = "storage"
-
-    def __init__(
-        self, message: str, hint: str | None = None, status: int | None = None, code: str = ""
-    ) -> None:
-        super().__init__(message, hint)
-        self.status = status
-        self.code = code
 
 
 class PermissionDenied(StorageError, PermissionError):

@@ -203,7 +203,7 @@ class RemoteSource:
         if status in (401, 403):
             raise PermissionDenied(f"{self.url}: may not be read ({status})")
         if status in _TRANSIENT_STATUS:
-            raise StorageError(f"{self.url}: the server answers {status}", status=status)
+            raise StorageError(f"{self.url}: the server answers {status}")
         raise InputError(f"{self.url}: the server answers {status}")
 
     def changed(self) -> InputError:
