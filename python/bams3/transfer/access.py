@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bams3.errors import KeyRejectedError, PermissionDenied
+from bams3.errors import Bams3Error, KeyRejectedError, PermissionDenied
 from bams3.storage.bucket import Bucket
 from bams3.storage.objects import CustomerKey, ObjectInfo
 from bams3.transfer.keys import GivenKey
@@ -29,16 +29,42 @@ def find_object(
         KeyRejectedError: The key is wrong, missing, or for an object that has none.
         PermissionDenied: Not allowed.
     """
-    if given is None:
-        return bucket.head(key, None, version_id), None
+    keys: list[CustomerKey | None] = [None]
+    if given is not None:
+        keys = [*given.candidates(_region(given, bucket), bucket.name, key)]
     failure: KeyRejectedError | None = None
-    for customer_key in given.candidates(_region(given, bucket), bucket.name, key):
+    for customer_key in keys:
         try:
             return bucket.head(key, customer_key, version_id), customer_key
         except KeyRejectedError as error:
             failure = failure or error
     assert failure is not None
-    raise failure
+    raise _explained(failure, bucket, key, given, version_id) from failure
+
+
+def _explained(
+    failure: KeyRejectedError, bucket: Bucket, key: str, given: GivenKey | None, version_id: str
+) -> KeyRejectedError:
+    """Return which key would have been right: none, one, or another one."""
+    url = bucket.url_of(key)
+    if given is None:
+        message = f"{url}: is encrypted with a customer key (SSE-C), and none was given"
+        return KeyRejectedError(message, "--sse-key-file FILE")
+    try:
+        bucket.head(key, None, version_id)
+    except KeyRejectedError:
+        return KeyRejectedError(f"{url}: the customer key is not the object's", _other(given))
+    except Bams3Error:
+        return failure
+    return KeyRejectedError(
+        f"{url}: is not encrypted with a customer key, but one was given", "leave it out"
+    )
+
+
+def _other(given: GivenKey) -> str:
+    if given.is_master:
+        return "keys derived from a master key go with region, bucket and key: was it moved?"
+    return "another key, or is this a master key? Then --sse-key-is-master"
 
 
 def _region(given: GivenKey, bucket: Bucket) -> str:

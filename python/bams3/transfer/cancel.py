@@ -31,7 +31,8 @@ def cancel(
         PermissionDenied: They may not be listed or dropped.
     """
     latest = datetime.now(UTC) - older_than if older_than else None
-    for upload in bucket.list_uploads(key):
+    # Listed to the end first: a page may begin after an upload that has to exist still.
+    for upload in [*bucket.list_uploads(key)]:
         if upload.key != key and not prefix:
             continue
         if latest and (upload.initiated is None or upload.initiated > latest):
