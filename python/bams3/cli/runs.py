@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bams3.cli.options import json_option, quiet_option, storage_options
-from bams3.cli.progress import Progress, size
+from bams3.cli.progress import Progress
+from bams3.cli.sizes import show_size
 
 if TYPE_CHECKING:
     from bams3.config import StorageOptions
@@ -120,7 +121,7 @@ def upload(
     with closing(place), Progress("upload", quiet or as_json) as progress:
 
         def watch(summary: Summary) -> None:
-            progress.show(f"{summary.uploaded:,} files, {size(summary.bytes)}")
+            progress.show(f"{summary.uploaded:,} files, {show_size(summary.bytes)}")
 
         if follow:
             summary = follow_run(job, place, Timing(min_age, interval, give_up * 3600), watch)
@@ -167,11 +168,11 @@ def _conclude(summary: Summary, as_json: bool, quiet: bool) -> int:
 
 
 def _print_summary(summary: Summary) -> None:
-    rate = size(summary.bytes / summary.seconds) if summary.seconds else "0 B"
+    rate = show_size(summary.bytes / summary.seconds) if summary.seconds else "0 B"
     state = "complete" if summary.completed else "NOT complete"
     click.echo(
         f"{summary.destination}: {state}; {summary.files:,} files, {summary.uploaded:,} sent "
-        f"({size(summary.bytes)}, {rate}/s), {len(summary.failed)} failed"
+        f"({show_size(summary.bytes)}, {rate}/s), {len(summary.failed)} failed"
     )
 
 

@@ -6,19 +6,19 @@ import sys
 
 import click
 
-from bams3.cli import _Commands, _explain, _run
+from bams3.cli import Commands, explain, guarded
 from bams3.cli.runs import LEGACY, monitor, upload
 from bams3.errors import Bams3Error
 
 
-class _Legacy(_Commands):
+class _Legacy(Commands):
     """Whatever goes wrong exits with 1, as it did; a wrong command line with 2."""
 
     def invoke(self, context: click.Context) -> object:
         try:
             return super().invoke(context)
         except Bams3Error as error:
-            _explain(error)
+            explain(error)
             return 1
 
 
@@ -31,4 +31,4 @@ cli = _Legacy(
 
 def main() -> None:
     """Run the command line."""
-    sys.exit(_run(cli, LEGACY))
+    sys.exit(guarded(lambda: cli.main(prog_name=LEGACY, standalone_mode=False)))
