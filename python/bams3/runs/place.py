@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
 
+from bams3.errors import PermissionDenied
 from bams3.storage.bucket import Bucket
 from bams3.storage.objects import Attributes, ObjectInfo, Reader
 from bams3.transfer.folder import Item, upload_many
@@ -54,6 +55,7 @@ class BucketPlace:
     def __init__(self, bucket: Bucket, settings: Settings) -> None:
         self._bucket = bucket
         self._settings = settings
+        self._may_list_uploads = True
 
     @property
     def bucket(self) -> str:
@@ -65,12 +67,21 @@ class BucketPlace:
     ) -> None:
         """Upload files to keys."""
         keys = {self._bucket.url_of(key): key for _, key in files}
-        upload_many(
-            [Item(path, key) for path, key in files],
-            self._bucket,
-            replace(self._settings, exists=exists, unfinished=unfinished),
-            lambda outcome: done(keys[outcome.destination], outcome),
-        )
+        items = [Item(path, key) for path, key in files]
+
+        def told(outcome: Outcome) -> None:
+            done(keys[outcome.destination], outcome)
+
+        settings = replace(self._settings, exists=exists, unfinished=unfinished)
+        if self._may_list_uploads:
+            try:
+                upload_many(items, self._bucket, settings, told)
+                return
+            except PermissionDenied:
+                # Raised before anything is sent. Roles that may only put and list are common;
+                # without that right there is nothing to take up.
+                self._may_list_uploads = False
+        upload_many(items, self._bucket, replace(settings, unfinished="fail"), told)
 
     def put(self, key: str, data: bytes) -> None:
         """Write a small JSON object."""
