@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LEGACY = "s3_upload"
 _SETTLE = 60
+_SHOWN = 20
 
 
 @click.group()
@@ -110,6 +111,7 @@ def upload(
     from bams3.runs.preflight import reach
     from bams3.runs.upload import Job, check_complete, check_directory, upload_run
 
+    _log(follow and not quiet and not as_json)
     rules = Rules(settle=(_SETTLE if follow else 0) if settle is None else settle)
     run = Path(local_path)
     check_directory(run)
@@ -128,6 +130,16 @@ def upload(
         else:
             summary = upload_run(job, place, watch)
     return _conclude(summary, as_json, quiet)
+
+
+def _log(shown: bool) -> None:
+    """Show what `bams3.runs` logs, or leave it to the summary."""
+    import logging
+
+    logger = logging.getLogger("bams3")
+    logger.addHandler(logging.StreamHandler() if shown else logging.NullHandler())
+    if shown:
+        logger.setLevel(logging.INFO)
 
 
 def _place(bucket: str, storage: StorageOptions, cores: int | None, threads: int | None) -> Place:
@@ -158,8 +170,10 @@ def _conclude(summary: Summary, as_json: bool, quiet: bool) -> int:
             click.echo(f"warning: {path}: a link to {target}, not followed", err=True)
         for path in summary.passed_over:
             click.echo(f"warning: {path}: neither file nor directory, passed over", err=True)
-        for path, reason in summary.failed.items():
+        for path, reason in list(summary.failed.items())[:_SHOWN]:
             click.echo(f"error: {path}: {reason}", err=True)
+        if len(summary.failed) > _SHOWN:
+            click.echo(f"error: and {len(summary.failed) - _SHOWN} more", err=True)
         if not quiet:
             _print_summary(summary)
     if not summary.completed and not as_json:
@@ -206,8 +220,11 @@ def monitor(
     result = one_pass(config, open_place, dry_run, console)
     if as_json:
         _print_json(asdict(result))
-    elif result.busy or not quiet:
+    elif not quiet:
         _print_pass(result)
+    else:
+        for name, reason in (result.failed | result.unreadable).items():
+            click.echo(f"error: {name}: {reason}", err=True)
     return 0 if result.good else 1
 
 

@@ -219,7 +219,7 @@ class Uploader:
 
     def _note(self, file: RunFile, key: str, outcome: Outcome) -> None:
         if outcome.error is not None:
-            _log.error("%s: not uploaded: %s", self._local(file.path), outcome.error)
+            _log.warning("%s: not uploaded: %s", self._local(file.path), outcome.error)
             self.summary.failed[file.path] = str(outcome.error)
             return
         if outcome.size != file.size:
