@@ -131,7 +131,8 @@ def test_what_is_no_file_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_missing_directory(tmp_path: Path) -> None:
-    assert paths(tmp_path / "none") == []
+    listing = list_run(tmp_path / "none", Exclude(), Rules())
+    assert listing.failed == {".": "cannot be read: No such file or directory"}
 
 
 @pytest.mark.parametrize(

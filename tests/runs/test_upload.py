@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -195,6 +196,25 @@ def test_files_that_appear_change_and_vanish_meanwhile(job: Job) -> None:
     summary = upload_run(job, place)
     assert seen and summary.completed and not summary.failed
     assert place.run(PREFIX) == contents(job.run)
+
+
+@pytest.mark.parametrize("leave", [True, False])
+@pytest.mark.parametrize("at", ["C1.1/L001_1.cbcl", "Logs/run.log"])
+def test_a_run_that_vanishes_is_not_published(job: Job, leave: bool, at: str) -> None:
+    """Its file system was unmounted: nothing there, or an empty directory."""
+    place = MemoryPlace()
+
+    def vanish(key: str) -> None:
+        if key.endswith(at) and job.run.exists():
+            shutil.rmtree(job.run)
+            if leave:
+                job.run.mkdir()
+
+    place.before = vanish
+    summary = upload_run(job, place)
+    assert not summary.completed and summary.failed
+    assert not {*MARKERS} & {*place.run(PREFIX)}
+    assert f"{PREFIX}/bams3-manifest.json" not in place.objects
 
 
 def test_a_file_that_appears_with_the_markers(job: Job) -> None:

@@ -114,9 +114,9 @@ def _walk(run: str, folder: str, exclude: Exclude, listing: Listing) -> Iterator
     try:
         with os.scandir(os.path.join(run, folder)) as entries:
             names = sorted(entries, key=lambda entry: entry.name)
-    except FileNotFoundError:
-        return  # removed while we look
     except OSError as error:
+        if folder and isinstance(error, FileNotFoundError):
+            return  # removed while we look
         listing.failed[folder or "."] = f"cannot be read: {error.strerror}"
         return
     if not names and folder and not exclude(f"{folder}/"):

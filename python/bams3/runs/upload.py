@@ -189,6 +189,9 @@ class Uploader:
     def _look(self) -> Listing:
         listing = list_run(self._job.run, self._job.exclude, self._job.rules)
         here = {file.path for file in listing.all_files()}
+        if RUN_INFO in self._state.stored.keys() - here and not self._job.exclude(RUN_INFO):
+            # A file system that is not mounted any more looks like a run without files.
+            listing.failed[RUN_INFO] = "has vanished, so that the rest of the run may have too"
         self._state.local_files = self.summary.files = len(here)
         self.summary.links, self.summary.passed_over = listing.links, listing.passed_over
         self.summary.failed = dict(listing.failed)
