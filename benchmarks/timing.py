@@ -92,6 +92,7 @@ def run(command: Command) -> Sample:
     for path in command.removes:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     environment = os.environ | dict(command.environment)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode
     source = (
         subprocess.Popen(["cat", command.stdin], stdout=subprocess.PIPE) if command.stdin else None
     )

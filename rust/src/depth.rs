@@ -195,18 +195,17 @@ impl Run {
 
     /// How long [`Run::write_text`] makes the lines.
     pub fn text_size(&self, contig: &str, start: i64, end: i64, zeros: bool) -> usize {
-        let first = start.max(self.start) as u64 + 1;
-        let mut longer_from = 10u64.saturating_pow(digits(first) as u32);
-        let mut fixed = contig.len() + 3 + digits(first);
+        let mut rest = self.slice(start, end);
+        let mut position = start.max(self.start) as u64 + 1;
         let mut size = 0;
-        for (position, &depth) in (first..).zip(self.slice(start, end)) {
-            if position == longer_from {
-                longer_from = longer_from.saturating_mul(10);
-                fixed += 1;
-            }
-            if zeros || depth > 0 {
-                size += fixed + digits(counted(depth).into());
-            }
+        while !rest.is_empty() {
+            // Positions of as many digits.
+            let width = digits(position);
+            let until = 10u64.saturating_pow(width as u32) - position;
+            let (now, later) = rest.split_at(rest.len().min(until as usize));
+            size += lines_size(now, contig.len() + width + 3, zeros);
+            position += now.len() as u64;
+            rest = later;
         }
         size
     }
@@ -227,6 +226,27 @@ impl Run {
     pub fn sum(&self, start: i64, end: i64) -> u64 {
         self.slice(start, end).iter().map(|&depth| u64::from(counted(depth))).sum()
     }
+}
+
+/// Bytes of lines that have `fixed` beside the digits of the depth. Without branches, so that it is done for many
+/// depths at once.
+fn lines_size(depths: &[u32], fixed: usize, zeros: bool) -> usize {
+    let most = depths.iter().map(|&depth| counted(depth)).max().unwrap_or(0);
+    let lines = if zeros { depths.len() } else { count_if(depths, |depth| depth > 0) };
+    let mut size = lines * (fixed + 1);
+    let mut bound = 10;
+    while most >= bound {
+        size += count_if(depths, |depth| counted(depth) >= bound);
+        match bound.checked_mul(10) {
+            Some(next) => bound = next,
+            None => break,
+        }
+    }
+    size
+}
+
+fn count_if(depths: &[u32], is: impl Fn(u32) -> bool) -> usize {
+    depths.iter().map(|&depth| usize::from(is(depth))).sum()
 }
 
 /// Digits of a number.
@@ -271,14 +291,7 @@ impl Line {
             _ => copy(&self.head[..head], out),
         }
         out[head - 2] = self.last;
-        let end = head + digits(depth.into());
-        let mut rest = depth;
-        for digit in out[head..end].iter_mut().rev() {
-            *digit = b'0' + (rest % 10) as u8;
-            rest /= 10;
-        }
-        out[end] = b'\n';
-        end + 1
+        head + put_depth(depth, &mut out[head..])
     }
 
     #[inline]
@@ -303,6 +316,29 @@ impl Line {
         self.head.insert(self.digits.start, b'1');
         self.digits.end += 1;
     }
+}
+
+/// Write a number and a line break; returns their length. Nearly all depths have one digit or two.
+#[inline]
+fn put_depth(depth: u32, out: &mut [u8]) -> usize {
+    let digit = |value: u32| b'0' + (value % 10) as u8;
+    match depth {
+        0..=9 => out[..2].copy_from_slice(&[digit(depth), b'\n']),
+        10..=99 => out[..3].copy_from_slice(&[digit(depth / 10), digit(depth), b'\n']),
+        _ => return put_deep(depth, out),
+    }
+    2 + usize::from(depth > 9)
+}
+
+fn put_deep(depth: u32, out: &mut [u8]) -> usize {
+    let end = digits(depth.into());
+    let mut rest = depth;
+    for place in out[..end].iter_mut().rev() {
+        *place = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    out[end] = b'\n';
+    end + 1
 }
 
 /// Apart, lest the compiler make one copy of unknown length of both kinds.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bams3 import _core
 from bams3.errors import UsageError
 from bams3.reads.fetch import Section, pools, tiles_of
-from bams3.reads.pipeline import ordered
+from bams3.reads.pipeline import give_memory_back, ordered
 from bams3.reads.query import bed_regions, read_bed, resolve
 from bams3.regions import EVERYTHING, UNPLACED, Interval, Region, merge_intervals
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from bams3.reads.dataset import Dataset
 
 STRIDE = 1 << 16
+_KEPT = 8 << 20
+"""Bytes: text of a stretch is smaller, so its memory is used again rather than mapped anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class DepthQuery:
             zeros: Also positions without reads (-a), on contigs that have any or were named.
             unused: Also on contigs without reads (-aa).
         """
+        give_memory_back(_KEPT)
         with pools(self._threads) as (fetching, decoding, workers):
             jobs = (
                 (run, target, interval)
