@@ -27,7 +27,7 @@ from tests.runs.made import (
     write,
 )
 from tests.runs.processes import objects, run, start
-from tests.servers.proxy import FaultProxy
+from tests.servers.proxy import FaultProxy, fail, reset
 from tests.servers.slack import Slack
 from tests.servers.versitygw import Versitygw
 
@@ -123,6 +123,18 @@ def test_u15_no_request_but_uploads_and_listings(
     others = [line for line in fault_proxy.requests if not line.startswith("PUT ")]
     # The bucket, two listings, and one of unfinished uploads for each group of files.
     assert len(others) == 8 and not [line for line in others if NOVASEQ in line.split("?")[0]]
+
+
+def test_through_faults(s3_server: Versitygw, fault_proxy: FaultProxy, tmp_path: Path) -> None:
+    """Throttled, reset, answers lost after the deed: all bytes arrive, and the exit is right."""
+    folder = make_run(tmp_path / "seq", cycles=60)
+    bucket = s3_server.make_bucket("faults").removeprefix("s3://")
+    faults = [fail(503), None, reset(), fail(500), None, fail(500, arrive=True), reset(arrive=True)]
+    fault_proxy.plan(*faults * 6)
+    done = run("bams3", "runs", "upload", "--local_path", folder, "--bucket", bucket)
+    assert done.returncode == 0, done.stderr
+    assert fault_proxy.faults >= 20
+    assert objects(f"s3://{bucket}/{NOVASEQ}") == contents(folder)
 
 
 def test_u13_a_relative_path_below_a_parent_that_looks_like_a_pattern(
