@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,17 +18,21 @@ P = 5 << 20
 
 
 @pytest.fixture
-def bucket(real_s3: str) -> Bucket:
+def bucket(real_s3: str) -> Iterator[Bucket]:
     """A new bucket on the real server."""
-    return Bucket(real_s3.removeprefix("s3://"))
+    with Bucket(real_s3.removeprefix("s3://")) as bucket:
+        yield bucket
 
 
 @pytest.fixture
-def faulty(bucket: Bucket, fault_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+def faulty(
+    bucket: Bucket, fault_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Bucket]:
     """The bucket of `bucket`, reached through the fault proxy."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", fault_proxy.url)
     options = StorageOptions.resolve({"backoff": 0.01, "timeout": 3.0, "retries": 3})
-    return Bucket(bucket.name, options)
+    with Bucket(bucket.name, options) as faulty:
+        yield faulty
 
 
 def make_file(path: Path, size: int, seed: int = 0) -> bytes:
