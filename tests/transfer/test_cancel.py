@@ -59,8 +59,9 @@ def test_no_such_bucket(real_s3: str) -> None:
         [*cancel(Bucket("no-such-bucket-here"), "k")]
 
 
-def test_t5_more_than_a_thousand(real_s3: str) -> None:
-    name = real_s3.removeprefix("s3://")
+def test_t5_more_than_a_thousand(localstack_s3: str) -> None:
+    # versitygw refuses the markers of its own pages.
+    name = localstack_s3.removeprefix("s3://")
     client = s3.client()
     for number in range(1003):
         client.create_multipart_upload(Bucket=name, Key=f"many/{number:04}")
