@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Self
 
 from bams3.config import StorageOptions
@@ -314,7 +315,7 @@ class Bucket:
 
         ask = Ask("PUT", key, {}, headers, recover=recover)
         reply = self._caller.send_body(ask, body, passing, sent)
-        return self._written(key, reply, sent.crc64nvme)
+        return replace(self._written(key, reply, sent.crc64nvme), sent=sent.crc64nvme)
 
     def create_upload(
         self,

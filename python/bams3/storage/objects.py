@@ -137,11 +137,19 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What came of a write: etag, version, and what S3 says is the whole object's CRC64NVME."""
+    """What came of a write.
+
+    Attributes:
+        etag: With its quotes.
+        crc64nvme: Of the whole object, as S3 says; None where it does not say.
+        version_id: "" in a bucket without versions.
+        sent: CRC64NVME of what was sent, where it was sent in one request.
+    """
 
     etag: str
     crc64nvme: int | None = None
     version_id: str = ""
+    sent: int | None = None
 
 
 class Reader(Protocol):

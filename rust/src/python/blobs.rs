@@ -2,13 +2,13 @@
 
 use std::io::Read;
 
-use crc_fast::{checksum, checksum_combine, CrcAlgorithm};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::checksum;
 use crate::error::{Error, Result};
 
 fn compress(data: &[u8], level: i32) -> std::io::Result<Vec<u8>> {
@@ -43,22 +43,21 @@ fn crc64nvme(py: Python<'_>, data: PyBuffer<u8>, crc: u64) -> PyResult<u64> {
     }
     let length = data.len_bytes();
     if length == 0 {
-        return Ok(crc);
+        return Ok(crc); // its address may be null
     }
     let address = data.buf_ptr() as usize;
-    let found = py.detach(|| {
+    Ok(py.detach(|| {
         // SAFETY: `data` keeps these bytes allocated until it is dropped. A caller that writes to
         // them meanwhile gets the checksum of some mixture, as it would from any other reader.
         let bytes = unsafe { std::slice::from_raw_parts(address as *const u8, length) };
-        checksum(CrcAlgorithm::Crc64Nvme, bytes)
-    });
-    Ok(checksum_combine(CrcAlgorithm::Crc64Nvme, crc, found, length as u64))
+        checksum::crc64nvme(bytes, crc)
+    }))
 }
 
 /// The CRC-64/NVME of two pieces in sequence, of which the second has `length` bytes.
 #[pyfunction]
 fn crc64nvme_combine(first: u64, second: u64, length: u64) -> u64 {
-    checksum_combine(CrcAlgorithm::Crc64Nvme, first, second, length)
+    checksum::combine(first, second, length)
 }
 
 #[pyfunction]
