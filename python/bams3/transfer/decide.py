@@ -119,3 +119,9 @@ def mtime_of(source: Source) -> str:
     """Return the time of a file's last change as it is kept in metadata; "" of other sources."""
     nanoseconds = getattr(source, "mtime_ns", None)
     return "" if nanoseconds is None else f"{nanoseconds // 10**9}.{nanoseconds % 10**9:09d}"
+
+
+def nanoseconds(mtime: str) -> int:
+    """Return what `mtime_of` wrote (or another tool, as seconds). Raises ValueError."""
+    seconds, _, fraction = mtime.partition(".")
+    return int(seconds) * 10**9 + int(fraction[:9].ljust(9, "0"))

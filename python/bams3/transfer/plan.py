@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from bams3.errors import InputError, PartSizeError, UsageError
 from bams3.storage.objects import Part
@@ -83,7 +84,8 @@ def adopt(size: int, parts: Sequence[Part], asked: int | None = None) -> Plan:
         asked: The part size asked for.
 
     Returns:
-        The plan. A lone last part gives its size away by its number and the object's size.
+        The plan. A lone last part gives it away by its number and the object's size; where a lone
+        part allows for two plans, the one asked for, else that in which it is of full size.
 
     Raises:
         PartSizeError: `asked` is another part size than that of the parts.
@@ -92,7 +94,8 @@ def adopt(size: int, parts: Sequence[Part], asked: int | None = None) -> Plan:
     """
     if not parts:
         return plan(size, asked)
-    found = next((p for p in _candidates(size, parts) if _explains(p, parts)), None)
+    candidates = chain([Plan(size, asked)] if asked else [], _candidates(size, parts))
+    found = next((p for p in candidates if _explains(p, parts)), None)
     if found is None:
         raise InputError(
             f"the unfinished upload has parts that do not fit to {size} bytes: the source changed",
