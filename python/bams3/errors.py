@@ -1,27 +1,29 @@
 """The error tree, grouped by what a caller would do about it.
 
-Bams3Error                 kind "error"        exit 1
-├── InputError             kind "input"        exit 1   the input is malformed: mend it
-├── CorruptError           kind "corrupt"      exit 1   stored bytes fail their checks
-├── NotFoundError          kind "not-found"    exit 1   (FileNotFoundError) nothing there
-├── ExistsError            kind "exists"       exit 1   (FileExistsError) already there
-├── StorageError           kind "storage"      exit 1   (OSError) the store failed
-│   └── PermissionDenied   kind "denied"       exit 14  (PermissionError) not allowed
-├── RegionError            kind "region"       exit 1   (ValueError) no such region or contig
-├── VersionError           kind "version"      exit 1   written by a newer format
-├── UsageError             kind "usage"        exit 2   (ValueError) the call is wrong
-│   ├── SourceUrlError          kind "source-url"       exit 5
-│   ├── DestinationUrlError     kind "destination-url"  exit 6
-│   ├── S3UrlError              kind "s3-url"           exit 7
-│   ├── ChecksumNameError       kind "checksum-name"    exit 9
-│   └── PartSizeError           kind "part-size"        exit 8   another one than before
-├── KeyRejectedError       kind "encryption-key"  exit 10   SSE-C: wrong, missing or needless key
-└── those of ExistsError that have codes of their own
-    ├── ObjectExistsError       kind "object-exists"    exit 3
-    ├── UploadExistsError       kind "upload-exists"    exit 4   one unfinished upload
-    ├── FileExistsAlreadyError  kind "file-exists"      exit 11
-    ├── DownloadExistsError     kind "download-exists"  exit 12
-    └── ManyUploadsExistError   kind "uploads-exist"    exit 13  several unfinished uploads
+Bams3Error                        kind "error"            exit 1
+├── InputError                    kind "input"            exit 1   malformed, or changed: mend it
+├── CorruptError                  kind "corrupt"          exit 1   stored bytes fail their checks
+├── NotFoundError                 kind "not-found"        exit 1   (FileNotFoundError)
+├── ExistsError                   kind "exists"           exit 1   (FileExistsError)
+│   ├── ObjectExistsError         kind "object-exists"    exit 3   nobody said what to do then
+│   ├── UploadExistsError         kind "upload-exists"    exit 4   one unfinished upload
+│   ├── FileExistsAlreadyError    kind "file-exists"      exit 11  nobody said what to do then
+│   ├── DownloadExistsError       kind "download-exists"  exit 12  an unfinished download
+│   └── ManyUploadsExistError     kind "uploads-exist"    exit 13  several unfinished uploads
+├── StorageError                  kind "storage"          exit 1   (OSError) the store failed
+│   └── PermissionDenied          kind "denied"           exit 14  (PermissionError) not allowed
+├── KeyRejectedError              kind "encryption-key"   exit 10  SSE-C: wrong, missing, needless
+├── RegionError                   kind "region"           exit 1   (ValueError) no such region
+├── VersionError                  kind "version"          exit 1   written by a newer format
+└── UsageError                    kind "usage"            exit 2   (ValueError) the call is wrong
+    ├── SourceUrlError            kind "source-url"       exit 5   not a source
+    ├── DestinationUrlError       kind "destination-url"  exit 6   not a destination
+    ├── S3UrlError                kind "s3-url"           exit 7   not s3://BUCKET/KEY
+    ├── PartSizeError             kind "part-size"        exit 8   not that of the parts there
+    └── ChecksumNameError         kind "checksum-name"    exit 9   no such algorithm
+
+0 is success, a skip that was asked for included; 130 interrupted. The table is append-only: 3 to 14
+are what `s3am` has always answered with.
 """
 
 from __future__ import annotations

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
 import click
 
-from bams3.cli import reads, view
+from bams3.cli import reads, transfer, view
 from bams3.errors import Bams3Error
 
 INTERRUPTED = 130
@@ -50,7 +51,7 @@ def cli() -> None:
     """
 
 
-for _command in (*reads.COMMANDS, *view.COMMANDS):
+for _command in (*reads.COMMANDS, *view.COMMANDS, *transfer.COMMANDS):
     cli.add_command(_command)
 
 
@@ -60,8 +61,13 @@ def main() -> None:
 
 
 def _run() -> int:
+    return guarded(lambda: cli.main(prog_name="bams3", standalone_mode=False))
+
+
+def guarded(act: Callable[[], object]) -> int:
+    """Do something, explain its errors on standard error, and return the exit code."""
     try:
-        code = cli.main(prog_name="bams3", standalone_mode=False)
+        code = act()
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
