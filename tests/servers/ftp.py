@@ -72,7 +72,7 @@ class _Transfer(DTPHandler):
         if owner.fail_at is not None and at + len(data) > owner.fail_at:
             data = data[: max(owner.fail_at - at, 0)]
             if not data:
-                self.close()
+                self.cmd_channel.close()
                 return 0
         return int(super().send(data))
 
