@@ -140,7 +140,7 @@ class MemoryPlace:
         except FileNotFoundError:
             return Outcome(str(path), url, 0, error=NotFoundError(f"{path}: no such file"))
         if exists == "skip-identical" and self.objects.get(key) == data:
-            return Outcome(str(path), url, len(data), skipped=True)
+            return Outcome(str(path), url, len(data), _etag(data), len(data), skipped=True)
         self.objects[key] = data
         self.sent.append(key)
         return Outcome(str(path), url, len(data), etag=_etag(data), crc64nvme=len(data))

@@ -143,9 +143,12 @@ def test_u5_changed_files_go_up_again(job: Job) -> None:
     upload_run(job, place)
     write(job.run / "Data/Intensities/BaseCalls/L001/C1.1/L001_1.cbcl", b"changed")
     place.calls.clear()
+    states: list[dict[str, object]] = []
+    place.before = lambda _: states.append(record(job))
     summary = upload_run(job, place)
     assert summary.completed and summary.uploaded == 1
     assert place.run(PREFIX) == contents(job.run)
+    assert not states[0]["completed"]
     # While the bucket holds something else than the manifest says, there is no manifest.
     assert place.calls[1] == f"DELETE {PREFIX}/bams3-manifest.json"
 
@@ -264,8 +267,10 @@ def test_a_lost_record_does_not_send_everything_again(job: Job) -> None:
     upload_run(job, place)
     place.sent.clear()
     other = Job(job.run, job.remote_path, job.log_dir / "other")
+    del place.objects[f"{PREFIX}/bams3-manifest.json"]
     assert upload_run(other, place).completed
     assert place.sent == []
+    assert all(file["crc64nvme"] and file["etag"] for file in place.manifest(PREFIX)["files"])
 
 
 def test_a_manifest_in_the_run_is_not_uploaded(job: Job) -> None:

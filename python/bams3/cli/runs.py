@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
@@ -117,19 +118,42 @@ def upload(
     check_directory(run)
     if not (follow or skip_check):
         check_complete(run, rules)
-    open_place = partial(_place, storage=storage, cores=cores, threads=threads)
+    moving = _Moving(quiet or as_json)
+    open_place = partial(_place, storage=storage, cores=cores, threads=threads, progress=moving)
     place = reach([bucket], open_place, os.environ.get("SLACK_ALERT_WEBHOOK"))[bucket]
     job = Job(run, remote_path, Path(log_dir) if log_dir else _state_dir(), Exclude(exclude), rules)
-    with closing(place), Progress("upload", quiet or as_json) as progress:
-
-        def watch(summary: Summary) -> None:
-            progress.show(f"{summary.uploaded:,} files, {show_size(summary.bytes)}")
-
+    with closing(place), moving:
         if follow:
-            summary = follow_run(job, place, Timing(min_age, interval, give_up * 3600), watch)
+            timing = Timing(min_age, interval, give_up * 3600)
+            summary = follow_run(job, place, timing, moving.watch)
         else:
-            summary = upload_run(job, place, watch)
+            summary = upload_run(job, place, moving.watch)
     return _conclude(summary, as_json, quiet)
+
+
+class _Moving(Progress):
+    """Shows files and bytes as they go."""
+
+    def __init__(self, quiet: bool) -> None:
+        super().__init__("upload", quiet)
+        self._guard = threading.Lock()
+        self._files = self._bytes = 0
+
+    def watch(self, summary: Summary) -> None:
+        """Take over the number of files."""
+        self._files = summary.uploaded
+
+    def begin(self, size: int | None) -> None:
+        """Pass: nobody knows how much is still to come."""
+
+    def part(self, number: int, size: int, kept: bool) -> None:
+        """Pass."""
+
+    def advance(self, count: int) -> None:
+        """Count bytes; negative where they have to be sent again."""
+        with self._guard:
+            self._bytes += count
+            self.show(f"{self._files:,} files, {show_size(self._bytes)}")
 
 
 def _log(shown: bool) -> None:
@@ -142,11 +166,17 @@ def _log(shown: bool) -> None:
         logger.setLevel(logging.INFO)
 
 
-def _place(bucket: str, storage: StorageOptions, cores: int | None, threads: int | None) -> Place:
+def _place(
+    bucket: str,
+    storage: StorageOptions,
+    cores: int | None,
+    threads: int | None,
+    progress: _Moving | None = None,
+) -> Place:
     from bams3.runs.credentials import standard_names
     from bams3.runs.place import BucketPlace
     from bams3.storage.bucket import Bucket
-    from bams3.transfer.settings import Settings
+    from bams3.transfer.settings import Settings, Silent
 
     names = standard_names(os.environ)
     storage = replace(storage, profile=storage.profile or names.pop("AWS_PROFILE", None))
@@ -154,7 +184,7 @@ def _place(bucket: str, storage: StorageOptions, cores: int | None, threads: int
     settings = Settings()
     if cores or threads:
         settings = replace(settings, slots=min((cores or 1) * (threads or 8), settings.slots))
-    return BucketPlace(Bucket(bucket, storage), settings)
+    return BucketPlace(Bucket(bucket, storage), settings, progress or Silent())
 
 
 def _state_dir() -> Path:

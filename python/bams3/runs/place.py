@@ -13,9 +13,11 @@ from bams3.errors import PermissionDenied
 from bams3.storage.bucket import Bucket
 from bams3.storage.objects import Attributes, ObjectInfo, Reader
 from bams3.transfer.folder import Item, upload_many
-from bams3.transfer.settings import Exists, Outcome, Settings, Unfinished
+from bams3.transfer.settings import Exists, Outcome, Progress, Settings, Silent, Unfinished
 
 __all__ = ["BucketPlace", "Done", "Outcome", "Place"]
+
+_SILENT = Silent()
 
 Done = Callable[[str, Outcome], None]
 """Is told the key of a file and what came of it, one at a time."""
@@ -52,8 +54,9 @@ class Place(Protocol):
 class BucketPlace:
     """A real bucket. See `Place` for the methods."""
 
-    def __init__(self, bucket: Bucket, settings: Settings) -> None:
+    def __init__(self, bucket: Bucket, settings: Settings, progress: Progress = _SILENT) -> None:
         self._bucket = bucket
+        self._progress = progress
         self._settings = settings
         self._may_list_uploads = True
 
@@ -75,13 +78,14 @@ class BucketPlace:
         settings = replace(self._settings, exists=exists, unfinished=unfinished)
         if self._may_list_uploads:
             try:
-                upload_many(items, self._bucket, settings, told)
+                upload_many(items, self._bucket, settings, told, progress=self._progress)
                 return
             except PermissionDenied:
                 # Raised before anything is sent. Roles that may only put and list are common;
                 # without that right there is nothing to take up.
                 self._may_list_uploads = False
-        upload_many(items, self._bucket, replace(settings, unfinished="fail"), told)
+        settings = replace(settings, unfinished="fail")
+        upload_many(items, self._bucket, settings, told, progress=self._progress)
 
     def put(self, key: str, data: bytes) -> None:
         """Write a small JSON object."""

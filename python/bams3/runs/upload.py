@@ -208,7 +208,7 @@ class Uploader:
         by_key = {self._prefix + file.path: file for file in pending}
 
         def done(key: str, outcome: Outcome) -> None:
-            self._note(by_key[key], key, outcome)
+            self._note(by_key[key], outcome)
 
         # Only where there is an object already is it worth a request to compare first.
         for exists in _EXISTS:
@@ -220,16 +220,15 @@ class Uploader:
                 self._place.send(group, exists, unfinished, done)
         return all(self._state.has(file) for file in pending)
 
-    def _note(self, file: RunFile, key: str, outcome: Outcome) -> None:
+    def _note(self, file: RunFile, outcome: Outcome) -> None:
         if outcome.error is not None:
             _log.warning("%s: not uploaded: %s", self._local(file.path), outcome.error)
             self.summary.failed[file.path] = str(outcome.error)
             return
         if outcome.size != file.size:
             return  # changed since it was listed: the next round uploads it again
-        etag = self._remote[key].etag if outcome.skipped else outcome.etag
         crc = None if outcome.crc64nvme is None else crc_text(outcome.crc64nvme)
-        self._record.add(file.path, Stored(file.size, file.mtime_ns, etag, crc))
+        self._record.add(file.path, Stored(file.size, file.mtime_ns, outcome.etag, crc))
         if not outcome.skipped:
             self.summary.uploaded += 1
             self.summary.bytes += file.size
@@ -267,7 +266,9 @@ class Uploader:
 
     def _unpublish(self) -> None:
         """Take away the manifest of an earlier upload: it does not speak of what comes now."""
-        self._state.completed = False
+        if self._state.completed:
+            self._state.completed = False
+            self._record.save()
         if self._remote.pop(self._prefix + MANIFEST, None):
             self._place.delete(self._prefix + MANIFEST)
 

@@ -73,7 +73,8 @@ class Outcome:
         destination: Where it went.
         size: Bytes.
         etag: Of the object, with quotes; "" where nothing was done.
-        crc64nvme: Of the whole, as we computed it; None where no byte passed through us.
+        crc64nvme: Of the whole, as we computed it; None where no byte passed through us. Of what
+            was skipped: as the store says.
         proof: How the other side was compared: `crc64nvme`, `md5`, `sha256`, ..., or "" for size
             alone.
         parts: Number of parts; 0 for a single request.

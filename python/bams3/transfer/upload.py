@@ -126,7 +126,8 @@ class ObjectUpload:
         self._fingerprint = self._source.fingerprint()
         info = decide.existing(self._bucket, self._key, self._settings.exists, self._customer_key)
         if info and (self._settings.exists == "skip" or decide.identical(self._source, info)):
-            return replace(self._outcome(), etag=info.etag, skipped=True)
+            crc = info.crc64nvme
+            return replace(self._outcome(), etag=info.etag, crc64nvme=crc, skipped=True)
         uploads = self._uploads
         if uploads is None:
             uploads = decide.unfinished(self._bucket, self._key, self._settings.unfinished)
