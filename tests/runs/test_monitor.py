@@ -420,6 +420,7 @@ def test_a_log_directory_that_may_not_be_written(tmp_path: Path, buckets: Bucket
 
 def test_log_format_and_handlers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     logger = logging.getLogger("bams3.runs.monitor")
+    before = [*logging.getLogger("bams3").handlers]
     console = logging.StreamHandler()
     for _ in range(2):  # the second call adds no duplicate
         with logging_to(tmp_path, logging.INFO, console) as path:
@@ -429,7 +430,7 @@ def test_log_format_and_handlers(tmp_path: Path, capsys: pytest.CaptureFixture[s
     line = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \[test_monitor\] INFO: a message"
     assert [bool(re.fullmatch(line, text)) for text in path.read_text().splitlines()] == [True] * 2
     assert capsys.readouterr().err == path.read_text()
-    assert not logging.getLogger("bams3").handlers
+    assert logging.getLogger("bams3").handlers == before
 
 
 @pytest.mark.parametrize(
