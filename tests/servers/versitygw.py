@@ -32,7 +32,7 @@ class Versitygw:
         self.folder = folder
         self.access_key = f"test{secrets.token_hex(8)}"
         self.secret_key = secrets.token_hex(20)
-        self.port = _free_port()
+        self.port = free_port()
         for name in ("data", "meta", "logs"):
             (folder / name).mkdir(parents=True)
         with open(folder / "logs" / "out", "wb") as log:
@@ -97,7 +97,8 @@ class Versitygw:
         self.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
