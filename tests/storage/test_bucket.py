@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -65,15 +66,19 @@ def read(bucket: Bucket, key: str, start: int, end: int, **kwargs: str) -> bytes
 
 
 @pytest.fixture
-def bucket(real_s3: str) -> Bucket:
-    return Bucket(real_s3.removeprefix("s3://"))
+def bucket(real_s3: str) -> Iterator[Bucket]:
+    with Bucket(real_s3.removeprefix("s3://")) as bucket:
+        yield bucket
 
 
 @pytest.fixture
-def faulty(fault_proxy: FaultProxy, real_s3: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+def faulty(
+    fault_proxy: FaultProxy, real_s3: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Bucket]:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", fault_proxy.url)
     options = StorageOptions.resolve({"backoff": 0.01, "timeout": 2.0, "retries": 4})
-    return Bucket(real_s3.removeprefix("s3://"), options)
+    with Bucket(real_s3.removeprefix("s3://"), options) as faulty:
+        yield faulty
 
 
 # ---- checksums and signatures --------------------------------------------------------------------
@@ -167,7 +172,8 @@ def test_what_is_not_there(bucket: Bucket) -> None:
         with pytest.raises(NotFoundError):
             act()
     with pytest.raises(NotFoundError, match="bucket"):
-        Bucket("no-such-bucket").put("k", Bytes(b""))
+        with Bucket("no-such-bucket") as nobody:
+            nobody.put("k", Bytes(b""))
     bucket.delete("k")
     bucket.put("k", Bytes(b"abc"))
     with pytest.raises(CorruptError, match="shorter"):
@@ -179,8 +185,9 @@ def test_what_is_not_there(bucket: Bucket) -> None:
 def test_wrong_keys(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     stranger = Bucket(bucket.name)
-    for act in (lambda: stranger.head("k"), lambda: stranger.put("k", Bytes(b"x" * 3 * BUFFER))):
-        with pytest.raises(PermissionDenied, match="SignatureDoesNotMatch") as caught:
+    large = Bytes(b"x" * 3 * BUFFER)
+    for act in (lambda: stranger.head("k"), lambda: stranger.put("k", large)):
+        with stranger, pytest.raises(PermissionDenied, match="SignatureDoesNotMatch") as caught:
             act()
         assert caught.value.code == "SignatureDoesNotMatch" and caught.value.exit_code == 14
 

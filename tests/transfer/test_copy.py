@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,10 @@ PARTS = Settings(part_size=P, exists="overwrite")
 
 
 @pytest.fixture
-def other(s3_server: Versitygw) -> Bucket:
+def other(real_s3: str, s3_server: Versitygw) -> Iterator[Bucket]:
     s3_server.make_bucket("copies.of-others")
-    return Bucket("copies.of-others")
+    with Bucket("copies.of-others") as other:
+        yield other
 
 
 def put(bucket: Bucket, folder: Path, size: int, key: str = "a #é") -> bytes:
