@@ -75,8 +75,12 @@ def guarded(act: Callable[[], object]) -> int:
         return error.exit_code
     except Bams3Error as error:
         return _explain(error)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
         click.echo("interrupted", err=True)
+        # click turns a KeyboardInterrupt into an Abort; its text says how to go on.
+        how = str(error.__cause__ or error)
+        if how:
+            click.echo(f"hint: {how}", err=True)
         return INTERRUPTED
     except (BrokenPipeError, _ClosedPipe):
         # The reader has seen enough; keep Python from complaining at exit.

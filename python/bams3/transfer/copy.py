@@ -11,10 +11,9 @@ from bams3.errors import Bams3Error, CorruptError, ExistsError, StorageError, Us
 from bams3.storage.bucket import Bucket
 from bams3.storage.objects import Attributes, CustomerKey, ObjectInfo, Part, Upload
 from bams3.transfer import decide
-from bams3.transfer.engine import Engine, Job, Stopped
+from bams3.transfer.engine import RESUME, Engine, Job, Stopped
 from bams3.transfer.plan import MIB, MOST, Plan, adopt, check_part_size, plan
 from bams3.transfer.settings import Outcome, Progress, Settings, Silent
-from bams3.transfer.upload import RESUME
 
 _SILENT, _USUAL = Silent(), Settings()
 _PART = 256 * MIB

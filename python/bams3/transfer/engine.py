@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Self, TypeAlias
@@ -16,7 +17,8 @@ Job: TypeAlias = Callable[[], None]
 """Something to do in a thread; it handles its own errors."""
 
 _PATIENCE = 2.0
-"""Seconds that a thread is given to notice that all is over."""
+"""Seconds that the threads are given to notice that all is over."""
+RESUME = "run it again with --resume; what has arrived is kept until then"
 
 
 class Stopped(Exception):
@@ -59,15 +61,15 @@ class Engine:
         """Wait until all jobs are done.
 
         Raises:
-            KeyboardInterrupt: Was interrupted; the jobs have been stopped.
+            KeyboardInterrupt: Was interrupted; the jobs are stopped. Its text says how to go on
         """
         try:
             with self._lock:
                 while (self._jobs or self._active) and not self.failure:
                     self._over.wait()
-        except BaseException:
+        except KeyboardInterrupt:
             self.stop()
-            raise
+            raise KeyboardInterrupt(RESUME) from None
         if self.failure:
             self.stop()
             raise self.failure
@@ -93,8 +95,9 @@ class Engine:
         with self._lock:
             self._closed = True
             self._ready.notify_all()
+        end = time.monotonic() + _PATIENCE
         for thread in self._threads:
-            thread.join(_PATIENCE if self.stopped else None)
+            thread.join(max(0.0, end - time.monotonic()) if self.stopped else None)
 
     # ---- threads ---------------------------------------------------------------------------------
     def _wake(self, awake: int = 0) -> None:
@@ -110,16 +113,24 @@ class Engine:
             thread.start()
 
     def _work(self) -> None:
-        while job := self._next():
-            try:
-                job()
-            except Stopped:
-                self._done(False)
-            except BaseException as error:
-                self.failure = self.failure or error
-                self._done(False)
-            else:
-                self._done(True)
+        while self._work_once():
+            pass
+
+    def _work_once(self) -> bool:
+        """Do the next job; a function of its own, so that no thread holds on to a job it did."""
+        job = self._next()
+        if not job:
+            return False
+        try:
+            job()
+        except Stopped:
+            self._done(False)
+        except BaseException as error:
+            self.failure = self.failure or error
+            self._done(False)
+        else:
+            self._done(True)
+        return True
 
     def _next(self) -> Job | None:
         with self._lock:

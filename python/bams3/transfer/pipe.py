@@ -85,6 +85,7 @@ class _Window:
             crc = crc64nvme(data, crc)
             stream.write(data)
             self._progress.part(number, len(data), False)
+            del data  # before the next one is asked for
         return crc
 
     def _take(self, number: int) -> memoryview:

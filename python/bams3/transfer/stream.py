@@ -62,6 +62,7 @@ class _StreamUpload:
         self._customer_key, self._progress, self._engine = customer_key, progress, engine
         self._room = threading.Condition()
         self._held = 0
+        self._free: list[memoryview] = []
         self._parts: dict[int, Part] = {}
         self._kept = 0
         self._error: Exception | None = None
@@ -135,6 +136,8 @@ class _StreamUpload:
             raise self._error
 
     def _job(self, number: int, data: memoryview, there: Part | None) -> Job:
+        buffer = memoryview(data.obj)
+
         def job() -> None:
             try:
                 if not self._error:
@@ -143,7 +146,8 @@ class _StreamUpload:
                 self._error = self._error or error
             finally:
                 with self._room:
-                    self._held -= len(data)
+                    self._held -= buffer.nbytes
+                    self._free.append(buffer)
                     self._room.notify()
 
         return job
@@ -204,13 +208,14 @@ class _StreamUpload:
             while self._held and self._held + size > self._settings.memory and not self._error:
                 self._room.wait()
             self._held += size
+            # Buffers are used again; those of another size make room.
+            self._free = [free for free in self._free if len(free) == size]
+            free = self._free.pop() if self._free else None
         if self._error:
             raise self._error
-        buffer, filled = memoryview(bytearray(size)), 0
+        buffer, filled = free or memoryview(bytearray(size)), 0
         while filled < size and (count := reader.readinto(buffer[filled:])):
             filled += count
-        with self._room:
-            self._held -= size - filled
         return buffer[:filled]
 
     def _passing(self, count: int) -> None:

@@ -13,14 +13,13 @@ from bams3.errors import Bams3Error, CorruptError, ExistsError, InputError, Usag
 from bams3.storage.bucket import Bucket
 from bams3.storage.objects import Attributes, CustomerKey, Part, Reader, Upload, Written
 from bams3.transfer import decide
-from bams3.transfer.engine import Engine, Stopped
+from bams3.transfer.engine import RESUME, Engine, Stopped
 from bams3.transfer.plan import Plan, adopt, check_part_size, plan
 from bams3.transfer.settings import Outcome, Progress, Settings, Silent
 from bams3.transfer.sources import Source
 
 _NOTHING, _SILENT, _USUAL = Attributes(), Silent(), Settings()
 _PIECE = 256 << 10
-RESUME = "run it again with --resume; what has arrived stays there (and is billed) until then"
 
 
 def upload(
