@@ -14,6 +14,7 @@ import pytest
 from bams3.transfer.keys import GivenKey, read_key
 from tests.cli.run import Done, s3am_
 from tests.servers.ftp import FtpServer
+from tests.servers.localstack import LocalStack
 from tests.servers.proxy import fail
 from tests.transfer import s3
 from tests.transfer.places import SIZES, P, Place, data_of
@@ -287,3 +288,22 @@ def test_17_a_bucket_whose_region_nobody_tells(place: Place, ftp: FtpServer) -> 
     key = (f"--sse-key={MASTER}", "--sse-key-is-master")
     done = s3am_("upload", f"{ftp.url}/test-1.bin", f"s3://{place.bucket}/", *key)
     assert done.code == 14, done.err
+
+
+def test_objects_of_ireland_are_read_whichever_way_their_keys_were_derived(
+    place: Place, localstack_server: LocalStack, tmp_path: Path
+) -> None:
+    name = f"{place.other}-eu"
+    localstack_server.make_bucket(name, "EU")
+    given = read_key(MASTER, is_master=True)
+    assert given is not None
+    for number, secret in enumerate(given.candidates("EU", name, "k")):
+        s3.client().put_object(Bucket=name, Key="k", Body=b"x", **s3.sse_c(secret.key))
+        out = tmp_path / str(number)
+        ok("download", f"s3://{name}/k", out, f"--sse-key={MASTER}", "--sse-key-is-master")
+        assert out.read_bytes() == b"x"
+    (tmp_path / "in").write_bytes(b"new")
+    command = ("upload", tmp_path / "in", f"s3://{name}/n", f"--sse-key={MASTER}")
+    ok(*command, "--sse-key-is-master")
+    secret = given.of("eu-west-1", name, "n")
+    assert s3.content(name, "n", **s3.sse_c(secret.key)) == b"new"
