@@ -73,23 +73,21 @@ def documented() -> Iterator[tuple[str, str]]:
                 yield page.name, call
 
 
-def called(words: list[str]) -> click.Command | None:
-    """Return the command, at any depth, that a line calls; None if it calls none."""
+def test_the_documents_name_what_exists() -> None:
+    for page, call in documented():
+        options = options_of(call.split())
+        named = set(re.findall(r"(?<![\w-])(--[a-zA-Z][\w-]*)", call))
+        assert options is None or named <= options | {"--help"}, f"{page}: {call}"
+
+
+def options_of(words: list[str]) -> set[str] | None:
+    """Return the options of the command that a line begins with; None where it is none."""
     command: click.Command | None = cli
+    context = click.Context(cli)
     for word in words:
         if not isinstance(command, click.Group):
             break
-        command = command.get_command(click.Context(command), word)
-    return command
-
-
-def test_the_documents_name_what_exists() -> None:
-    for page, call in documented():
-        command = called(call.split())
-        if command is None:
-            continue
-        options = {
-            text for param in command.params for text in (*param.opts, *param.secondary_opts)
-        }
-        named = set(re.findall(r"(?<![\w-])(--[a-zA-Z][\w-]*)", call))
-        assert named <= options | {"--help"}, f"{page}: {call}"
+        command = command.get_command(context, word)
+    if command is None or isinstance(command, click.Group):
+        return None
+    return {text for param in command.params for text in (*param.opts, *param.secondary_opts)}

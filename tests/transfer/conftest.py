@@ -1,12 +1,10 @@
-"""What the tests of transfers share: buckets on two servers, files, an FTP server."""
+"""Buckets and sources that the tests of transfers share."""
 
 from __future__ import annotations
 
 import os
 import random
-import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,55 +14,10 @@ from bams3.storage import Bucket
 from tests.servers.ftp import FtpServer
 from tests.servers.localstack import LocalStack
 from tests.servers.proxy import FaultProxy
+from tests.transfer.places import Place, open_place, serve_sizes
 
 P = 5 << 20
-SIZES = [0, 1, P - 1, P, P + 1, 2 * P, 5 * P // 2]
-_DATA = random.Random(11).randbytes(5 * P // 2)
-
-
-def data_of(size: int) -> bytes:
-    """Return the first bytes of the tests' data."""
-    return _DATA[:size]
-
-
-@dataclass
-class Place:
-    """A bucket in us-west-1 with a dot in its name, another in us-east-1, and the way there."""
-
-    bucket: str
-    other: str
-    proxy: FaultProxy
-
-    @property
-    def parts_sent(self) -> int:
-        """How many parts have been uploaded or copied since `proxy.plan()`."""
-        return sum("PUT" in line and "partNumber=" in line for line in self.proxy.requests)
-
-
-@pytest.fixture
-def place(localstack_server: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    for name, value in localstack_server.environ.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("BAMS3_RETRIES", "2")
-    monkeypatch.setenv("BAMS3_BACKOFF", "0.01")
-    number = uuid.uuid4().hex[:12]
-    bucket, other = f"s3am-unit-tests.foo-{number}", f"s3am-source-{number}"
-    localstack_server.make_bucket(bucket, "us-west-1")
-    localstack_server.make_bucket(other)
-    with FaultProxy(localstack_server.url) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
-        yield Place(bucket, other, proxy)
-
-
-@pytest.fixture
-def ftp(tmp_path: Path) -> Iterator[FtpServer]:
-    """An FTP server with a file of each size, named by it."""
-    folder = tmp_path / "ftp"
-    folder.mkdir()
-    for size in SIZES:
-        (folder / f"test-{size}.bin").write_bytes(data_of(size))
-    with FtpServer(folder) as server:
-        yield server
+"""The least part size, which makes several parts of little data."""
 
 
 @pytest.fixture
@@ -83,6 +36,18 @@ def faulty(
     options = StorageOptions.resolve({"backoff": 0.01, "timeout": 3.0, "retries": 3})
     with Bucket(bucket.name, options) as faulty:
         yield faulty
+
+
+@pytest.fixture
+def place(localstack_server: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """Two buckets in two regions on the server with customer keys."""
+    yield from open_place(localstack_server, monkeypatch)
+
+
+@pytest.fixture
+def ftp(tmp_path: Path) -> Iterator[FtpServer]:
+    """An FTP server with a file of each size."""
+    yield from serve_sizes(tmp_path / "ftp")
 
 
 def make_file(path: Path, size: int, seed: int = 0) -> bytes:

@@ -44,11 +44,12 @@ class Commands(click.Group):
     help="Print the version and exit.",
 )  # fmt: skip
 def cli() -> None:
-    """Genomics on object storage: alignments that are queried where they lie.
+    """Genomics on object storage: alignments queried where they lie, transfers that are proven.
 
     \b
     bwa mem ref.fa r1.fq r2.fq | bams3 convert --stdin s3://bucket/sample.bams3
     bams3 query s3://bucket/sample.bams3 chr1:1,000,000-2,000,000
+    bams3 transfer upload run.tar s3://bucket/runs/ --resume
     """
 
 

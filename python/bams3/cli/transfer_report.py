@@ -114,7 +114,7 @@ class Report(Progress):
                 "summary", files=self.files, skipped=self.skipped, failed=self.failed,
                 bytes=self.bytes, seconds=round(seconds, 3),
             )  # fmt: skip
-        elif not self._quiet and self.files + self.skipped + self.failed > 1:
+        elif not self._quiet and (self.files or self.failed or self.skipped > 1):
             rate = show_size(self.bytes / max(seconds, 1e-9))
             counts = f"{self.files:,} objects, {self.skipped:,} skipped, {self.failed:,} failed"
             click.echo(f"{counts}: {show_size(self.bytes)} in {seconds:.1f} s, {rate}/s", err=True)

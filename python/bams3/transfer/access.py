@@ -48,8 +48,7 @@ def _explained(
     """Return which key would have been right: none, one, or another one."""
     url = bucket.url_of(key)
     if given is None:
-        message = f"{url}: is encrypted with a customer key (SSE-C), and none was given"
-        return KeyRejectedError(message, "--sse-key-file FILE")
+        return key_missing(url)
     try:
         bucket.head(key, None, version_id)
     except KeyRejectedError:
@@ -58,6 +57,14 @@ def _explained(
         return failure
     return KeyRejectedError(
         f"{url}: is not encrypted with a customer key, but one was given", "leave it out"
+    )
+
+
+def key_missing(url: str) -> KeyRejectedError:
+    """Return the error of an object that needs a customer key."""
+    return KeyRejectedError(
+        f"{url}: is encrypted with a customer key (SSE-C), and none was given",
+        "--sse-key-file FILE",
     )
 
 

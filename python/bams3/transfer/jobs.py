@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 from bams3.config import StorageOptions
-from bams3.errors import Bams3Error, InputError, PermissionDenied
+from bams3.errors import Bams3Error, InputError, KeyRejectedError, PermissionDenied
 from bams3.storage.bucket import Bucket
 from bams3.storage.objects import Attributes
-from bams3.transfer.access import explained_write, find_object, key_to_write
+from bams3.transfer.access import explained_write, find_object, key_missing, key_to_write
 from bams3.transfer.addresses import FilePath, Remote, S3Object, Standard, Target
 from bams3.transfer.addresses import Source as Address
 from bams3.transfer.copy import copy
@@ -102,12 +102,14 @@ class Job:
 
 def send(source: Address, target: S3Object, job: Job) -> Outcome:
     """Upload or, from S3, copy one object. Errors: see `upload` and `copy`."""
+    opened = None if isinstance(source, S3Object) else _opened(source, job.storage)
     bucket = job.bucket(target.bucket)
     try:
         if isinstance(source, S3Object):
             return _copy(source, bucket, target.key, job)
+        assert opened is not None
         return upload(
-            _opened(source, job.storage), bucket, target.key, job.settings,
+            opened, bucket, target.key, job.settings,
             attributes=job.attributes, customer_key=key_to_write(job.key, bucket, target.key),
             progress=job.progress,
         )  # fmt: skip
@@ -162,10 +164,13 @@ def fetch(source: S3Object, target: Target, job: Job) -> Outcome:
     bucket, customer_key = job.bucket(source.bucket), None
     if job.key:
         _, customer_key = find_object(bucket, source.key, job.key, job.version_id)
-    return download(
-        bucket, source.key, destination, job.settings, customer_key=customer_key,
-        version_id=job.version_id, progress=job.progress,
-    )  # fmt: skip
+    try:
+        return download(
+            bucket, source.key, destination, job.settings, customer_key=customer_key,
+            version_id=job.version_id, progress=job.progress,
+        )  # fmt: skip
+    except KeyRejectedError as error:
+        raise error if job.key else key_missing(str(source)) from error
 
 
 # ---- many ----------------------------------------------------------------------------------------
