@@ -6,7 +6,9 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from urllib.parse import parse_qsl, quote_plus, urlsplit
 
 import pytest
 
@@ -26,6 +28,7 @@ from bams3.storage.objects import Reader, crc_number, crc_text
 from bams3.storage.sigv4 import Keys, query_text, sign
 from bams3.storage.wire import BUFFER
 from tests.servers.proxy import FaultProxy, cut, delay, fail, flip, reset, trickle
+from tests.servers.threaded import Server
 
 ODD_KEYS = [
     "plain", "a b", "tab#le?x=1&y=%20+%2B", "unié/ß/日本語", "~!*'()=;:@$,[]{}|^`<>\"\\",
@@ -220,13 +223,48 @@ def test_multipart(bucket: Bucket) -> None:
         [*bucket.list_parts(upload)]
 
 
-def test_pages_of_uploads_and_parts(bucket: Bucket) -> None:
-    uploads = {bucket.create_upload(f"many/{n:04}").upload_id for n in range(1003)}
-    assert {upload.upload_id for upload in bucket.list_uploads("many/")} == uploads
-    upload = next(bucket.list_uploads("many/"))
+def test_pages_of_parts(bucket: Bucket) -> None:
+    upload = bucket.create_upload("k")
     for number in range(1, 1003):
         bucket.put_part(upload, number, Bytes(b"x"))
     assert [part.number for part in bucket.list_parts(upload)] == [*range(1, 1003)]
+
+
+class _Pages(BaseHTTPRequestHandler):
+    """Lists 5 uploads to two keys, two a page; versitygw does not take its own markers."""
+
+    uploads = (("a b", "u1"), ("a b", "u2"), ("a b", "u3"), ("é+", "u4"), ("é+", "u5"))
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        args = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
+        after = args.get("key-marker", ""), args.get("upload-id-marker", "")
+        left = [upload for upload in self.uploads if upload > after]
+        rows = "".join(
+            f"<Upload><Key>{quote_plus(key)}</Key><UploadId>{name}</UploadId></Upload>"
+            for key, name in left[:2]
+        )
+        key, name = left[:2][-1]
+        body = (
+            f"<R xmlns='http://x'><EncodingType>url</EncodingType><IsTruncated>"
+            f"{str(len(left) > 2).lower()}</IsTruncated><NextKeyMarker>{quote_plus(key)}"
+            f"</NextKeyMarker><NextUploadIdMarker>{name}</NextUploadIdMarker>{rows}</R>"
+        ).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def test_pages_of_uploads() -> None:
+    """T5: any number, also of one key."""
+    with Server(_Pages) as server:
+        options = StorageOptions(endpoint_url=server.url, no_sign_request=True)
+        with Bucket("pages", options) as bucket:
+            found = [(upload.key, upload.upload_id) for upload in bucket.list_uploads()]
+    assert found == [*_Pages.uploads]
 
 
 def test_copies(bucket: Bucket) -> None:
