@@ -17,30 +17,61 @@ from tests.servers.proxy import FaultProxy, fail
 from tests.transfer.conftest import fetch, make_file
 
 
-def test_the_pace_goes_up_with_success_and_halves_at_slow_down(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = [100.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-    pace = Pace(40)
-    assert pace.limit == 16
-    for _ in range(100):
-        pace.succeeded()
+class Link:
+    """A clock, and requests that take as long as a link with `most` useful requests lets them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, most: float) -> None:
+        self.now, self.most = 100.0, most
+        monkeypatch.setattr(module.time, "monotonic", lambda: self.now)
+
+    def round(self, pace: Pace) -> None:
+        """Let all requests in flight come to their end."""
+        count = pace.limit
+        self.now += max(1.0, count / self.most)
+        for _ in range(count):
+            pace.passed(1000)
+        for _ in range(count):
+            pace.succeeded()
+
+
+def test_the_pace_goes_up_while_more_requests_bring_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    far, pace = Link(monkeypatch, 1000.0), Pace(40)
+    assert pace.limit == 4
+    for _ in range(12):
+        far.round(pace)
     assert pace.limit == 40
+    assert Pace(3).limit == 3
+
+
+def test_the_pace_stays_where_more_requests_bring_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    near, pace, limits = Link(monkeypatch, 6.0), Pace(64), []
+    for _ in range(200):
+        near.round(pace)
+        limits.append(pace.limit)
+    assert max(limits) <= 14
+    assert sorted(limits)[100] <= 9
+    near.most = 1000.0  # the link has become better
+    for _ in range(200):
+        near.round(pace)
+    assert pace.limit == 64
+
+
+def test_the_pace_halves_at_slow_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    far, pace = Link(monkeypatch, 1000.0), Pace(40)
+    for _ in range(12):
+        far.round(pace)
     pace.slow_down()
     pace.slow_down()  # of the same moment
     assert (pace.limit, pace.reductions) == (20, 1)
+    far.round(pace)
+    assert pace.limit in (20, 21)  # slowly from now on
     for _ in range(20):
-        pace.succeeded()
-    assert pace.limit == 20 or pace.limit == 21  # slowly from now on
-    for _ in range(20):
-        now[0] += 2
+        far.now += 2
         pace.slow_down()
     assert pace.limit == 1
-    for _ in range(3000):
-        pace.succeeded()
+    for _ in range(100):
+        far.round(pace)
     assert pace.limit == 40
-    assert Pace(3).limit == 3
 
 
 class Counted:
@@ -84,10 +115,10 @@ def test_a_store_that_throttles_gets_fewer_requests(
         made(self, most)
 
     monkeypatch.setattr(Pace, "__init__", remember)
-    fault_proxy.plan(*[fail(503)] * 12, match="PUT")
+    fault_proxy.plan(*[fail(503), None] * 6, match="PUT")
     items = [Item(tmp_path / str(n), f"k{n}") for n in range(60)]
     assert upload_many(items, faulty, Settings(exists="overwrite")).failed == 0
-    assert fault_proxy.faults == 12 and paces[0].reductions >= 3 and paces[0].limit < 16
+    assert fault_proxy.faults == 6 and paces[0].reductions >= 3 and paces[0].limit < 64
     for key, data in blobs.items():
         assert fetch(faulty, key) == data
 

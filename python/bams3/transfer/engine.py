@@ -84,6 +84,7 @@ class Engine:
         """Is told of bytes before they go: keeps to the rate limit; ends what was stopped."""
         if self.stopped:
             raise Stopped
+        self._pace.passed(count)
         self._rate.wait(count)
 
     def __enter__(self) -> Self:
