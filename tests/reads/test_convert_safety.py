@@ -158,11 +158,11 @@ def buffer(request: pytest.FixtureRequest) -> int:
 def big_input(
     request: pytest.FixtureRequest, buffer: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """Input of a shape, 3.5 times the sort buffer; gone when the next one is made."""
+    """Input of a shape, 2.5 times the sort buffer; gone when the next one is made."""
     shape = request.param
     path = tmp_path_factory.mktemp("big") / f"{shape}.sam"
     write_varied(
-        path, SHAPES[shape], 7 * buffer // 2, "coordinate" * (shape == "sorted") or "unsorted"
+        path, SHAPES[shape], 5 * buffer // 2, "coordinate" * (shape == "sorted") or "unsorted"
     )
     yield str(path)
     path.unlink()

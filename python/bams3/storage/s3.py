@@ -19,6 +19,7 @@ from bams3.storage.remote import (
     client_options,
     is_lost,
     is_redirect,
+    is_untrusted,
     reason,
     repeated,
     retry_config,
@@ -156,7 +157,7 @@ class S3Store(RemoteStore):
                 return result["e_tag"] or ""
             except Exception as error:
                 failure, status = _conditional(error, handle.url), status_of(error)
-                if not _transient(status) or is_redirect(error):
+                if not _transient(status) or is_redirect(error) or is_untrusted(error):
                     if uncertain and status == 412 and self._holds(key, data):
                         return self.head(key).etag
                     raise failure from error
@@ -229,6 +230,8 @@ def client(
             retry_config=retry_config(options, retries),  # type: ignore[arg-type]
             **chain,
         )
+    except Bams3Error:
+        raise
     except Exception as error:
         raise UsageError(f"s3://{bucket}: {reason(error)}") from error
 
