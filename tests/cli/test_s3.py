@@ -161,13 +161,97 @@ def test_reading_through_faults(
         assert fault_proxy.faults or pattern == [0, 1]
 
 
-@pytest.mark.parametrize("fault", [name for name in FAULTS if name != "flip"])
+LOST: dict[str, Callable[[], Fault]] = {
+    "500 after": lambda: fail(500, "InternalError", arrive=True),
+    "503 after": lambda: fail(503, arrive=True),
+    "reset after": lambda: reset(arrive=True),
+}
+WRITING = {name: make for name, make in FAULTS.items() if name != "flip"} | LOST
+
+
+@pytest.fixture
+def pair(through: str, fault_proxy: FaultProxy, inputs: dict[str, Path]) -> tuple[str, str]:
+    """Two datasets behind the proxy; of their chunks some meet, and some do not."""
+    other = through.replace("x.bams3", "y.bams3")
+    ok("convert", inputs["sorted"], other, "--quiet", "--chunk-size", "64k")
+    return through, other
+
+
+@pytest.mark.parametrize("fault", WRITING)
+@pytest.mark.parametrize("place", ["one bucket", "two buckets"])
+def test_merging_through_faults(
+    fault: str, place: str, pair: tuple[str, str], fault_proxy: FaultProxy, s3_server: Versitygw,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """On S3 throughout; every other request of any kind fails."""
+    bucket = pair[0].rpartition("/")[0]
+    if place == "two buckets":
+        bucket = s3_server.make_bucket(f"merged-{uuid.uuid4().hex}")
+    url = f"{bucket}/both.bams3"
+    ok("merge", tmp_path / "plain", *pair, "--quiet")
+    for steps in (1, 200):
+        fault_proxy.plan(*[None, WRITING[fault]()] * steps)
+        assert judge(bams3_("merge", url, *pair, "--overwrite", "--quiet"), url, b"")
+        assert fault_proxy.faults == steps or fault_proxy.steps
+        fault_proxy.plan()
+        assert made.objects(url) == made.objects(str(tmp_path / "plain"))
+
+
+@pytest.mark.parametrize("fault", WRITING)
+def test_cleaning_through_faults(
+    fault: str, through: str, fault_proxy: FaultProxy, inputs: dict[str, Path]
+) -> None:
+    store = open_store(through)
+    kept = {entry.key for entry in store.list()} | {"notes.txt"}
+    for pattern in ([1], [0, 1], [0, 0, 1], [1, 1, 0]):
+        fault_proxy.plan()
+        for key in ("notes.txt", *LEFT):
+            store.put(key, b"12345")
+        steps = [WRITING[fault]() if step else None for step in pattern * 20]
+        fault_proxy.plan(*steps)
+        said = f"{len(LEFT)} objects removed, {5 * len(LEFT)} B\n".encode()
+        assert judge(bams3_("clean", through), through, said)
+        assert fault_proxy.faults
+        fault_proxy.plan()
+        assert {entry.key for entry in store.list()} == kept
+    ok("verify", through, "--against", inputs["one"])
+
+
+@pytest.mark.parametrize("command", ["merge", "clean"])
+def test_a_store_that_stays_away_ends_merge_and_clean(
+    command: str, pair: tuple[str, str], fault_proxy: FaultProxy, inputs: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The error names the place; the datasets are as they were; nothing half-made is seen."""
+    monkeypatch.setenv("BAMS3_RETRIES", "1")
+    bucket = pair[0].rpartition("/")[0]
+    arguments = {
+        "merge": ["merge", f"{bucket}/both.bams3", *pair, "--quiet"],
+        "clean": ["clean", pair[0]],
+    }[command]
+    open_store(pair[0]).put(LEFT[0], b"12345")
+    for before in range(0, 40, 3):
+        fault_proxy.plan(*[None] * before, *[fail(503)] * 2000)
+        done = bams3_(*arguments)
+        finished = not fault_proxy.faults
+        assert judge(done, bucket, done.out) is finished
+        fault_proxy.plan()
+        if finished:
+            break
+        assert digest(f"{bucket}/both.bams3") is None
+        for url, name in zip(pair, ("one", "sorted"), strict=True):
+            ok("verify", url, "--against", inputs[name])
+    else:
+        pytest.fail("it never came to its end")
+
+
+@pytest.mark.parametrize("fault", WRITING)
 def test_converting_through_faults(
     fault: str, through: str, fault_proxy: FaultProxy, inputs: dict[str, Path]
 ) -> None:
     chance = random.Random(fault)
     arguments = ["convert", inputs["two"], through, "--overwrite", "--quiet", "--sort-buffer", "1M"]
-    fault_proxy.plan(*[FAULTS[fault]() if chance.random() < 0.3 else None for _ in range(60)])
+    fault_proxy.plan(*[WRITING[fault]() if chance.random() < 0.3 else None for _ in range(60)])
     assert judge(bams3_(*arguments), through, b"")
     assert fault_proxy.faults
     fault_proxy.plan()

@@ -40,6 +40,43 @@ def test_whole(bam: Path, dataset: Dataset, tmp_path: Path, ending: str) -> None
         assert samtools("view", out, "chr2:100-900") == samtools("view", bam, "chr2:100-900")
 
 
+def test_contigs_too_long_for_bai(tmp_path: Path) -> None:
+    """A .csi stands where a contig exceeds 2^29, and samtools finds the same by it."""
+    places = [1, 536_870_900, 536_870_913, 1_000_000_000, 1_999_999_000]
+    contigs = {"wheat": 2_000_000_000, "small": 5_000}
+    text = "@HD\tVN:1.6\tSO:coordinate\n"
+    text += "".join(f"@SQ\tSN:{name}\tLN:{length}\n" for name, length in contigs.items())
+    for name, at in [*(("wheat", at) for at in places), ("small", 9)]:
+        text += f"{at}\t0\t{name}\t{at}\t60\t100M\t*\t0\t0\t{'ACGTT' * 20}\t*\n"
+    sam, theirs, ours = (tmp_path / name for name in ("in.sam", "theirs.bam", "ours.bam"))
+    sam.write_text(text)
+    samtools("view", "-b", "--no-PG", "-o", theirs, sam)
+    samtools("index", "-c", "-o", f"{theirs}.csi", theirs)
+    with bams3.open(make_dataset(theirs)) as dataset:
+        done = to_bam(dataset, ours, pg=False)
+    assert done.index == f"{ours}.csi"
+    assert not (tmp_path / "ours.bam.bai").exists()
+    assert samtools("idxstats", ours) == samtools("idxstats", theirs)
+    for at in places:
+        region = f"wheat:{at:,}-{at + 1:,}"
+        found = samtools("view", ours, region)
+        assert found == samtools("view", theirs, region)
+        assert str(at) in [line.split("\t")[0] for line in found.splitlines()]
+    assert samtools("view", ours, "wheat:536,871,100-999,999,999") == ""
+
+
+@pytest.mark.parametrize(("length", "ending"), [(1 << 29, "bai"), ((1 << 29) + 1, "csi")])
+def test_the_limit_of_bai(length: int, ending: str, tmp_path: Path) -> None:
+    sam, out, at = tmp_path / "in.sam", tmp_path / "out.bam", (1 << 29) - 99
+    sam.write_text(
+        f"@HD\tVN:1.6\tSO:coordinate\n@SQ\tSN:x\tLN:{length}\n"
+        f"r\t0\tx\t{at}\t60\t100M\t*\t0\t0\t{'ACGTT' * 20}\t*\n"
+    )
+    with bams3.open(make_dataset(sam)) as dataset:
+        assert to_bam(dataset, out).index == f"{out}.{ending}"
+    assert samtools("view", "-c", out, f"x:{1 << 29}").strip() == "1"
+
+
 def test_cram(bam: Path, dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "out.cram"
     to_bam(dataset, out, pg=False, format=None)

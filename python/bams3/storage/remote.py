@@ -245,6 +245,10 @@ def translate(error: Exception, url: str) -> Bams3Error:
         )
     if status == 412 or type(error).__name__ in ("AlreadyExistsError", "PreconditionError"):
         return ExistsError(f"{url}: exists already or was changed by another writer: {why}")
+    if "Range request not supported" in why:
+        return StorageError(
+            f"{url}: the server serves no byte ranges", "copy it to a disk or an S3 bucket"
+        )
     return StorageError(f"{url}: {why}", _hint(status, why))
 
 
