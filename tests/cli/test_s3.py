@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -282,6 +283,7 @@ def test_a_store_that_stays_away_leaves_the_old_dataset(
 
 
 # ---- killed --------------------------------------------------------------------------------------
+MINE = {"data/mine.txt"}
 KILLED = {"fresh": "sorted", "overwrite": "sorted", "spill": "one"}
 
 
@@ -291,33 +293,42 @@ def start(source: Path, url: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([*command, str(source), url, *options], env=os.environ)
 
 
-@pytest.mark.parametrize("turns", [5, pytest.param(100, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("turns", [3, pytest.param(100, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("phase", KILLED)
+@pytest.mark.parametrize("place", ["local", "real-s3"])
 def test_killed_at_any_moment(
-    phase: str, turns: int, real_s3: str, inputs: dict[str, Path]
-) -> None:
+    phase: str, turns: int, place: str, request: pytest.FixtureRequest, inputs: dict[str, Path],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """There is no dataset or a whole one, and `clean` leaves that and what is not ours."""
     chance = random.Random(phase)
-    url, source = f"{real_s3}/killed.bams3", inputs[KILLED[phase]]
+    folder = str(tmp_path) if place == "local" else request.getfixturevalue("real_s3")
+    url, source = f"{folder}/killed.bams3", inputs[KILLED[phase]]
+    sources = [source, source if phase == "fresh" else inputs["two"]]
     began = time.monotonic()
-    assert start(source, f"{real_s3}/timed.bams3").wait() == 0
+    assert start(source, f"{folder}/timed.bams3").wait() == 0
     longest = time.monotonic() - began
     if phase != "fresh":
         ok("convert", inputs["two"], url, "--quiet")
-    whole = [digest(f"{real_s3}/timed.bams3"), digest(url) if phase != "fresh" else None]
+    whole = [digest(f"{folder}/timed.bams3"), digest(url) if phase != "fresh" else None]
     store = open_store(url)
     store.put("data/mine.txt", b"mine")
-    for _ in range(turns):
-        child = start(source, url)
-        time.sleep(chance.uniform(0.4, 1.05) * longest)
+    outcomes: Counter[str] = Counter()
+    for turn in range(turns):
+        child = start(sources[turn % 2], url)
+        time.sleep(chance.uniform(0.4, 1.1) * longest)
         child.kill()
-        child.wait()
+        outcomes["finished" if child.wait() == 0 else "killed"] += 1
         found = digest(url)
         assert found in whole
+        outcomes["old or none" if found == whole[1] else "new"] += 1
+        outcomes["leftovers"] += {entry.key for entry in store.list()} > keys(url) | MINE
         ok("clean", url)
         assert digest(url) == found
-        assert {entry.key for entry in store.list()} == keys(url) | {"data/mine.txt"}
+        assert {entry.key for entry in store.list()} == keys(url) | MINE
         if phase == "fresh":
             store.delete_many(keys(url))
+    print(dict(outcomes))
 
 
 def digest(url: str) -> int | None:
