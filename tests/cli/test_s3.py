@@ -17,7 +17,7 @@ import pytest
 
 import bams3
 from bams3.reads.verify import verify
-from bams3.storage import open_store
+from bams3.storage import Store, open_store
 from tests.cli.run import Done, bams3_
 from tests.reads import made
 from tests.servers.proxy import Fault, FaultProxy, cut, fail, flip, reset, trickle
@@ -322,6 +322,7 @@ def test_killed_at_any_moment(
         time.sleep(chance.uniform(0.3, 1.3) * longest)
         child.kill()
         outcomes["finished" if child.wait() == 0 else "killed"] += 1
+        settle(store)
         found = digest(url)
         assert found in whole
         outcomes["none" if found is None else "one" if found == whole[0] else "other"] += 1
@@ -332,6 +333,14 @@ def test_killed_at_any_moment(
         if phase == "fresh":
             store.delete_many(keys(url))
     print(dict(outcomes))
+
+
+def settle(store: Store) -> None:
+    """Wait until what was on its way to the server has arrived: the dead cannot call it back."""
+    before, now = None, sorted(store.list())
+    while before != now:
+        time.sleep(0.25)
+        before, now = now, sorted(store.list())
 
 
 def digest(url: str) -> int | None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -16,10 +17,12 @@ from bams3.errors import Bams3Error, CorruptError, ExistsError, InputError, Stor
 from bams3.reads import marks
 from bams3.reads.clean import clean
 from bams3.reads.convert import convert
+from bams3.reads.manifest import METADATA
 from bams3.reads.marks import Marks
 from bams3.reads.verify import verify
 from bams3.reads.writer import Destination
-from bams3.storage import open_store
+from bams3.storage import Entry, open_store
+from bams3.storage.local import LocalStore
 from tests.reads import made
 
 KEY = "data/chr1/000000000-000000001.0000000000000000.chunk"
@@ -200,3 +203,22 @@ def test_an_object_that_is_missing_is_damage(store_url: str) -> None:
         assert "damaged" in str(caught.value.hint)
         assert isinstance(caught.value, Bams3Error)
         assert any("missing" in problem for problem in verify(dataset).problems)
+
+
+def test_what_is_published_while_clean_lists_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, store = str(tmp_path / "out"), LocalStore(str(tmp_path / "out"))
+    convert(io.BytesIO(SAM), url, workers=1)
+    whole, manifest = made.objects(url), store.get(METADATA)
+    store.put(KEY, b"left")
+    store.delete_many([METADATA])
+
+    class Publishing(LocalStore):
+        def list(self, prefix: str = "") -> Iterator[Entry]:
+            yield from super().list(prefix)
+            self.put(METADATA, manifest)
+
+    monkeypatch.setattr("bams3.reads.clean.open_store", lambda *_: Publishing(url))
+    assert clean(url).objects == 1
+    assert made.objects(url) == whole

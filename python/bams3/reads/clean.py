@@ -29,8 +29,9 @@ def clean(destination: str, *, storage: StorageOptions | None = None) -> CleanSu
         VersionError: The dataset is of a newer version; nothing is removed.
     """
     store = open_store(destination, storage)
-    kept = _referred(store) | {METADATA}
-    left = [entry for entry in store.list() if entry.key not in kept and _is_ours(entry.key)]
+    ours = [entry for entry in store.list() if _is_ours(entry.key)]
+    kept = _referred(store) | {METADATA}  # read after the list, which may take long
+    left = [entry for entry in ours if entry.key not in kept]
     store.delete_many([entry.key for entry in left])
     return CleanSummary(len(left), sum(entry.size for entry in left))
 
