@@ -10,7 +10,7 @@ import pytest
 from bams3.errors import Bams3Error, ExistsError, NotFoundError, StorageError
 from bams3.storage import StorageOptions, Store, open_input, open_store
 from tests.servers.fake_s3 import FakeS3
-from tests.servers.proxy import Fault, FaultProxy, cut, delay, fail, reset, trickle
+from tests.servers.proxy import Fault, FaultProxy, cut, delay, fail, reset, shorten, trickle
 from tests.servers.versitygw import Versitygw
 
 DATA = os.urandom(300_000)
@@ -237,6 +237,21 @@ def test_streaming_survives(
     with open_input(f"{url}/big", options) as stream:
         assert stream.read() == data
     assert fault_proxy.faults
+
+
+def test_a_short_range_that_looks_whole_is_read_again(
+    url: str, store: Store, options: StorageOptions, fault_proxy: FaultProxy
+) -> None:
+    store.put("k", DATA)
+    for count in (1, 3):
+        fault_proxy.plan(*[shorten(1000)] * count, match="GET")
+        assert store.get("k", 5000, 200_000) == DATA[5000:200_000]
+        fault_proxy.plan(*[shorten(1000)] * count, match="GET")
+        with open_input(f"{url}/k", options) as stream:
+            assert stream.read() == DATA
+    fault_proxy.plan(*[shorten(1000)] * 100, match="GET")
+    with pytest.raises(StorageError, match="1000 bytes came instead of 195000"):
+        store.get("k", 5000, 200_000)
 
 
 def test_streaming_notices_a_replacement(
