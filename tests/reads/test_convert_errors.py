@@ -122,9 +122,12 @@ def test_a_failing_store_ends_the_conversion(
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 
 
-def test_wrong_encoding_is_never_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    encode = _core.encode_tile
-    monkeypatch.setattr(_core, "encode_tile", lambda records, o: encode(first(records), o))
+@pytest.mark.parametrize("what", ["first", "changed"])
+def test_wrong_encoding_is_never_published(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode, damage = _core.encode_tile, {"first": first, "changed": changed}[what]
+    monkeypatch.setattr(_core, "encode_tile", lambda records, o: encode(damage(records), o))
     with pytest.raises(Bams3Error, match="nothing was published"):
         convert(io.BytesIO(SAM.encode()), str(tmp_path / "out"), workers=2)
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
@@ -132,6 +135,11 @@ def test_wrong_encoding_is_never_published(tmp_path: Path, monkeypatch: pytest.M
 
 def first(records: bytes) -> bytes:
     return records[: int.from_bytes(records[:4], "little") + 4]
+
+
+def changed(records: bytes) -> bytes:
+    """Change the first letter of the first name: as many records, but not the same."""
+    return records[:36] + bytes([records[36] ^ 1]) + records[37:]
 
 
 def test_a_newer_version_is_refused(tmp_path: Path) -> None:

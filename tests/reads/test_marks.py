@@ -222,3 +222,61 @@ def test_what_is_published_while_clean_lists_is_kept(
     monkeypatch.setattr("bams3.reads.clean.open_store", lambda *_: Publishing(url))
     assert clean(url).objects == 1
     assert made.objects(url) == whole
+
+
+def test_of_two_that_overwrite_only_the_first_to_end_does(store_url: str) -> None:
+    convert(io.BytesIO(OTHER), store_url, workers=1)
+
+    class Overtaken(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() == 0:
+                convert(io.BytesIO(SAM), store_url, workers=1, overwrite=True)
+            return super().read(size)
+
+    with pytest.raises(ExistsError, match="another conversion"):
+        convert(Overtaken(OTHER), store_url, workers=1, overwrite=True)
+    with bams3.open(store_url) as dataset:
+        assert verify(dataset, against=io.BytesIO(SAM)).ok
+    assert keys(store_url) == made.manifest_of(store_url).keys() | {METADATA}
+
+
+@pytest.mark.parametrize("kind", ["data/", "_header"])
+def test_a_dataset_with_an_object_missing_is_not_published(
+    kind: str, store_url: str, pool: Executor, tmp_path: Path
+) -> None:
+    convert(io.BytesIO(SAM), str(tmp_path / "whole"), workers=1)
+    manifest = made.manifest_of(str(tmp_path / "whole"))
+    one = destination(store_url, pool)
+    for key, data in made.objects(str(tmp_path / "whole")).items():
+        if key != METADATA:
+            one.uploads.put(key, data)
+    one.uploads.finish()
+    lost = max(key for key in manifest.keys() if key.startswith(kind))
+    open_store(store_url).delete_many([lost])
+    with pytest.raises(StorageError, match="was deleted while") as caught:
+        one.publish(manifest)
+    assert lost in caught.value.message
+    assert METADATA not in keys(store_url)
+    one.uploads.put(lost, made.objects(str(tmp_path / "whole"))[lost])
+    one.publish(manifest)
+    assert made.objects(store_url) == made.objects(str(tmp_path / "whole"))
+
+
+def test_publishing_counts_what_another_is_just_deleting(
+    store_url: str, pool: Executor, tmp_path: Path
+) -> None:
+    convert(io.BytesIO(SAM), str(tmp_path / "whole"), workers=1)
+    manifest, other = made.manifest_of(str(tmp_path / "whole")), Marks(open_store(store_url))
+    one = destination(store_url, pool)
+    assert other.may_delete()
+    for key, data in made.objects(str(tmp_path / "whole")).items():
+        if key != METADATA:
+            one.uploads.put(key, data)
+    published = pool.submit(one.publish, manifest)
+    time.sleep(0.5)
+    assert not published.done()
+    open_store(store_url).delete_many([max(manifest.keys())])
+    other.end()
+    with pytest.raises(StorageError, match="was deleted while"):
+        published.result(20)
+    assert METADATA not in keys(store_url)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pysam
 import pytest
 
 import bams3
+from bams3.errors import Bams3Error, NotFoundError
 from bams3.reads import headers
 from bams3.reads.dataset import Dataset
 from bams3.reads.to_bam import to_bam
@@ -121,6 +123,39 @@ def test_verify(bam: Path, dataset: Dataset, tmp_path: Path) -> None:
     assert "first on chr1" in problem
 
 
+def test_verify_against_tells_any_difference(bam: Path, dataset: Dataset, tmp_path: Path) -> None:
+    """As many records on each contig, but one of them changed; or the contig has another name."""
+    text = samtools("view", "-h", "--no-PG", bam)
+    at = text.rindex("\tchr2\t")
+    start = text.rindex("\n", 0, at) + 1
+    one, renamed = tmp_path / "one.sam", tmp_path / "renamed.sam"
+    one.write_text(text[:start] + "X" + text[start + 1 :])
+    (problem,) = verify(dataset, against=str(one)).problems
+    assert "not the same ones" in problem
+    renamed.write_text(text.replace("SN:chrM", "SN:MT").replace("\tchrM\t", "\tMT\t"))
+    assert verify(dataset, against=str(renamed)).problems == ["the contigs of the two differ"]
+
+
+@pytest.mark.parametrize(
+    ("field", "said"), [("records", "15,000 records instead of the 15,001"), ("digest", "digest")]
+)
+def test_verify_compares_with_the_manifest(dataset: Dataset, field: str, said: str) -> None:
+    manifest = replace(dataset.manifest, **{field: getattr(dataset.manifest, field) + 1})
+    (problem,) = verify(Dataset(dataset.store, manifest, 0)).problems
+    assert said in problem
+
+
+def test_cram_with_a_reference_that_is_none_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    """And nothing is left where the file would have been."""
+    (tmp_path / "ref.fa").write_text("no FASTA\n")
+    with pytest.raises(Bams3Error, match="could not write CRAM") as caught:
+        to_bam(dataset, tmp_path / "out.cram", reference=tmp_path / "ref.fa")
+    assert "the one that the reads were aligned to?" in str(caught.value.hint)
+    with pytest.raises(NotFoundError, match=r"no reference .*none\.fa"):
+        to_bam(dataset, tmp_path / "out.cram", reference=tmp_path / "none.fa")
+    assert {path.name for path in tmp_path.iterdir()} <= {"ref.fa", "ref.fa.fai"}
+
+
 def test_verify_finds_damage(bam: Path, tmp_path: Path) -> None:
     import shutil
 
@@ -132,6 +167,10 @@ def test_verify_finds_damage(bam: Path, tmp_path: Path) -> None:
     with bams3.open(copy) as dataset:
         assert verify(dataset, quick=True).ok
         assert chunk.name in verify(dataset).problems[0]
+    chunk.write_bytes(data[:-1])
+    with bams3.open(copy) as dataset:
+        (problem,) = verify(dataset, quick=True).problems
+        assert f"{chunk.name}: {len(data) - 1:,} bytes instead of {len(data):,}" in problem
     chunk.unlink()
     with bams3.open(copy) as dataset:
         assert "missing" in verify(dataset, quick=True).problems[0]
