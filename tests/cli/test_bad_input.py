@@ -68,6 +68,7 @@ INPUTS: dict[str, tuple[Callable[[Path], bytes | str], list[str]]] = {
     ),
     "truncated CRAM": (lambda folder: cram_of(SAM, folder)[:-500], ["truncated"]),
     "truncated gzip": (lambda _: gzip.compress(SAM.encode())[:-20], ["cut off"]),
+    "gzip without its end": (lambda _: gzip.compress(SAM.encode())[:-4], ["gzip", "cut off"]),
     "zero bytes": (lambda _: "", ["empty"]),
     "FASTQ": (lambda _: "@r1\nACGT\n+\nFFFF\n", ["FASTQ", "align"]),
     "FASTA": (lambda _: ">chr1\nACGT\n", ["FASTA", "align"]),

@@ -161,9 +161,8 @@ def big_input(
     """Input of a shape, 2.5 times the sort buffer; gone when the next one is made."""
     shape = request.param
     path = tmp_path_factory.mktemp("big") / f"{shape}.sam"
-    write_varied(
-        path, SHAPES[shape], 5 * buffer // 2, "coordinate" * (shape == "sorted") or "unsorted"
-    )
+    order = "coordinate" if shape == "sorted" else "unsorted"
+    write_varied(path, SHAPES[shape], 5 * buffer // 2, order)
     yield str(path)
     path.unlink()
 

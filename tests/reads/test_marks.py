@@ -280,3 +280,16 @@ def test_publishing_counts_what_another_is_just_deleting(
     with pytest.raises(StorageError, match="was deleted while"):
         published.result(20)
     assert METADATA not in keys(store_url)
+
+
+def test_replaced_objects_stay_while_another_may_use_them(store_url: str, pool: Executor) -> None:
+    convert(io.BytesIO(OTHER), store_url, workers=1)
+    old = keys(store_url)
+    other = Marks(open_store(store_url))
+    other.begin()
+    convert(io.BytesIO(SAM), store_url, workers=1, overwrite=True)
+    assert old <= keys(store_url)
+    other.end()
+    convert(io.BytesIO(SAM), store_url, workers=1, overwrite=True)
+    clean(store_url)
+    assert keys(store_url) == made.manifest_of(store_url).keys() | {METADATA}

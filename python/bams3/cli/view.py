@@ -142,7 +142,7 @@ def _format(given: dict[str, Any]) -> str:
 @json_option
 @storage_options
 def stats(dataset: str, as_json: bool, storage: StorageOptions) -> None:
-    """Print counts, coverage, insert sizes and sizes, from the manifest alone.
+    """Print counts, coverage, insert sizes and sizes. Reads the manifest alone.
 
     \b
     bams3 stats sample.bams3
@@ -200,7 +200,7 @@ def depth(
     counted_too: int,
     **filters: Any,
 ) -> None:
-    """Print the depth of each position, as samtools depth does, or means with --by.
+    """Print the depth of each position, as samtools depth does. With --by: means.
 
     Positions are 1-based; windows are 0-based half-open, as in BED.
 
