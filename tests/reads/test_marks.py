@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 
 import bams3
-from bams3.errors import Bams3Error, CorruptError, ExistsError, InputError, StorageError
+from bams3.errors import (
+    Bams3Error,
+    CorruptError,
+    ExistsError,
+    InputError,
+    PermissionDenied,
+    StorageError,
+)
 from bams3.reads import marks
 from bams3.reads.clean import clean
 from bams3.reads.convert import convert
@@ -293,3 +300,21 @@ def test_replaced_objects_stay_while_another_may_use_them(store_url: str, pool: 
     convert(io.BytesIO(SAM), store_url, workers=1, overwrite=True)
     clean(store_url)
     assert keys(store_url) == made.manifest_of(store_url).keys() | {METADATA}
+
+
+@pytest.mark.parametrize("error", [StorageError("gone away"), PermissionDenied("no")])
+def test_clean_removes_nothing_where_the_manifest_cannot_be_read(
+    error: Bams3Error, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = str(tmp_path / "out")
+    convert(io.BytesIO(SAM), url, workers=1)
+    whole = made.objects(url)
+
+    class Failing(LocalStore):
+        def get(self, key: str, start: int | None = None, end: int | None = None) -> bytes:
+            raise error
+
+    monkeypatch.setattr("bams3.reads.clean.open_store", lambda *_: Failing(url))
+    with pytest.raises(type(error)):
+        clean(url)
+    assert made.objects(url) == whole
