@@ -41,6 +41,16 @@ def test_http(size: int, ranges: bool, etag: str | None) -> None:
         assert set(server.queries) == {"signature=a%2Fb&x=1"}
 
 
+def test_all_ranges_are_of_one_version(fake_s3: FakeS3) -> None:
+    """The server is asked to refuse another version, rather than to send it."""
+    etag = open_store("s3://b/x").put("k", bytes(20_000_000))
+    fake_s3.reset()
+    with open_input("s3://b/x/k") as stream:
+        assert stream.read() == bytes(20_000_000)
+    conditions = [request.headers.get("if-match") for request in fake_s3.requests]
+    assert conditions == [None, etag, etag]
+
+
 def test_missing(any_store_url: str) -> None:
     with pytest.raises(NotFoundError, match="none"):
         open_input(f"{any_store_url}/none")
