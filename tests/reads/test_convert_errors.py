@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import random
 from pathlib import Path
 
@@ -172,3 +173,26 @@ def test_damaged_manifests_are_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(CorruptError, match=r"here\.json"):
             Manifest.from_bytes(wrong, "here.json")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["records"], -1), (["records"], 1 << 64), (["records"], 1.5), (["records"], True),
+        (["chunk_size"], -5), (["counts", "tiles"], -1), (["header", "size"], 1 << 40),
+        (["digest"], "0"), (["version"], [1]), (["version"], [1, -1]), (["created_by"], 7),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_values_out_of_bounds_are_refused(path: list[str], value: object, tmp_path: Path) -> None:
+    """Even where the checksum over them is right."""
+    convert(io.BytesIO(SAM.encode()), str(tmp_path / "out"), workers=1)
+    document = json.loads((tmp_path / "out" / "_metadata.json").read_bytes())
+    del document["checksum"]
+    Manifest.from_bytes(seal(json.dumps(document, indent=1).encode()))
+    place = document
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = value
+    with pytest.raises(CorruptError, match=r"here\.json: damaged manifest"):
+        Manifest.from_bytes(seal(json.dumps(document, indent=1).encode()), "here.json")

@@ -10,6 +10,7 @@ import pysam
 import pytest
 
 import bams3
+from bams3 import _core
 from bams3.errors import Bams3Error, NotFoundError
 from bams3.reads import headers
 from bams3.reads.dataset import Dataset
@@ -143,6 +144,16 @@ def test_verify_compares_with_the_manifest(dataset: Dataset, field: str, said: s
     manifest = replace(dataset.manifest, **{field: getattr(dataset.manifest, field) + 1})
     (problem,) = verify(Dataset(dataset.store, manifest, 0)).problems
     assert said in problem
+
+
+def test_verify_counts_the_records_of_each_tile(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = _core.count_records
+    monkeypatch.setattr(_core, "count_records", lambda records: count(records) + 1)
+    problems = verify(dataset).problems
+    assert len(problems) == dataset.manifest.counts["tiles"]
+    assert all("not as many records" in problem for problem in problems)
 
 
 def test_cram_with_a_reference_that_is_none_is_refused(dataset: Dataset, tmp_path: Path) -> None:
