@@ -132,7 +132,7 @@ def _add(
     )  # fmt: skip
     if made.returncode:
         reason = (made.stderr.strip().splitlines() or ["?"])[-1]
-        table.add("", mode, profile, "not built", f"`{reason[:80]}`", *[""] * 7)
+        table.add("", mode or "lossless", profile, "not built", f"`{reason[:80]}`", *[""] * 7)
         return
     size = sum(path.stat().st_size for path in dataset.rglob("*") if path.is_file())
     saved = 1 - size / case.bam.stat().st_size

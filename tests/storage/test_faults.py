@@ -230,6 +230,8 @@ def test_no_such_bucket(fault_proxy: FaultProxy) -> None:
         store.put("k", b"")
     with pytest.raises(NotFoundError, match="bucket does not exist"):
         list(store.list())
+    with pytest.raises(NotFoundError, match="bucket does not exist"):
+        store.delete_many(["k"])
 
 
 def test_nobody_there(monkeypatch: pytest.MonkeyPatch, fake_s3: FakeS3) -> None:

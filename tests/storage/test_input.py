@@ -51,6 +51,19 @@ def test_all_ranges_are_of_one_version(fake_s3: FakeS3) -> None:
     assert conditions == [None, etag, etag]
 
 
+@pytest.mark.parametrize("tags", [('"1"', '"2"'), ('W/"1"', 'W/"2"'), ('"1"', None)])
+def test_a_web_server_that_knows_no_conditions(tags: tuple[str, str | None]) -> None:
+    """Ranges of another version are noticed by their etag."""
+    with FileServer(etag=tags[0]) as server:
+        server.files["/x"] = bytes(75_000_000)
+        with open_input(f"{server.url}/x") as stream:
+            stream.read(1000)
+            server.etag, server.files["/x"] = tags[1], b"\1" * 75_000_000
+            with pytest.raises(StorageError, match="replaced while it was read"):
+                while stream.read(1 << 20):
+                    pass
+
+
 def test_missing(any_store_url: str) -> None:
     with pytest.raises(NotFoundError, match="none"):
         open_input(f"{any_store_url}/none")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -111,8 +110,7 @@ class S3Store(RemoteStore):
 
         paths = (self._prefix + check_key(key) for key in keys)
         while batch := [*islice(paths, _DELETE_BATCH)]:
-            with suppress(NotFoundError):
-                repeated(partial(obstore.delete, self._client, batch), self._options, self._url)
+            repeated(partial(obstore.delete, self._client, batch), self._options, self._url)
 
     def copy(self, source: str, target: str) -> None:
         """Copy an object inside the store, on the server's side."""
