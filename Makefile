@@ -12,6 +12,8 @@ UV := $(BIN)/uv
 CACHE := .cache
 VERSITYGW_VERSION := v1.8.0
 VERSITYGW := $(CACHE)/bin/versitygw
+LOCALSTACK := $(CACHE)/localstack
+LOCALSTACK_PACKAGES := "localstack-core[base-runtime]==4.12.0" "cbor2<6" "pyopenssl==24.3.0" "cryptography<45" "service_identity<24.3"
 TOOLS := samtools bcftools bwa minimap2
 SOURCES := $(shell find rust/src -name '*.rs' 2>/dev/null) rust/Cargo.toml rust/Cargo.lock rust/build.rs
 
@@ -24,7 +26,7 @@ ifneq ($(RUSTUP),)
 export RUSTUP_HOME ?= $(RUSTUP)
 endif
 
-.PHONY: help setup tools demo test lint format bench docs clean
+.PHONY: help setup tools localstack demo test lint format bench docs clean
 
 help:  ## list what there is
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -78,11 +80,24 @@ $(VERSITYGW):
 	      tail -3 $(CACHE)/versitygw.log >&2; }; \
 	fi
 
+# The S3 server with SSE-C, in an environment of its own: half a minute, once. Without it the tests
+# that need it are skipped, and say so.
+localstack: $(LOCALSTACK)/.ready  ## the test server that knows customer keys (SSE-C)
+
+$(LOCALSTACK)/.ready: | $(UV)
+	@echo "installing LocalStack, the S3 server of the tests of customer keys"
+	@rm -rf $(LOCALSTACK) && mkdir -p $(CACHE)
+	@{ $(UV) venv --quiet --python $(BIN)/python $(LOCALSTACK) \
+	  && $(UV) pip install --quiet --python $(LOCALSTACK)/bin/python $(LOCALSTACK_PACKAGES) \
+	  && touch $@; } >$(CACHE)/localstack.log 2>&1 || { \
+	    echo "warning: LocalStack was not installed; tests of customer keys are skipped:" >&2; \
+	    tail -3 $(CACHE)/localstack.log >&2; }
+
 # ---- what one does with it -----------------------------------------------------------------------
 demo: setup  ## simulate reads, stream them in, query, stats, get the BAM back, verify it
 	@PATH="$(abspath $(BIN)):$$PATH" recipes/demo.sh
 
-test: setup  ## all tests
+test: setup localstack  ## all tests
 	$(BIN)/python -m pytest -q
 	cargo test --quiet --release --manifest-path rust/Cargo.toml
 

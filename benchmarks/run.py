@@ -1,6 +1,6 @@
 """Print the tables of docs/concepts/performance.md, each figure beside its peer's.
 
-python benchmarks/run.py [sizes|speed|requests|lossy|all] [--write]
+python benchmarks/run.py [sizes|speed|requests|lossy|transfer|all] [--write]
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ ROOT = Path(__file__).parents[1]
 if not __package__:  # run as a script: its folder gives way to the root
     sys.path[0] = str(ROOT)
 PAGE = ROOT / "docs" / "concepts" / "performance.md"
-SECTIONS = ("sizes", "lossy", "requests", "speed")
+SECTIONS = ("sizes", "lossy", "requests", "speed", "transfer")
 
 
 def main() -> None:
     """Run what was asked for; print Markdown on standard output, progress on standard error."""
     args = _arguments()
-    os.environ["PYTHONPATH"] = str(ROOT)
+    os.environ["PYTHONPATH"] = os.pathsep.join((str(ROOT), str(ROOT / "python")))
     for section in SECTIONS if args.section == "all" else (args.section,):
         print(f"{section} ...", file=sys.stderr)
         load = os.getloadavg()[0]
@@ -47,6 +47,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--reference", type=Path, help="the FASTA of --stream")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each command")
     parser.add_argument("--tiles", type=int, default=80, help="half megabases, for requests")
+    parser.add_argument("--quick", action="store_true", help="less data, for transfer")
     return parser.parse_args()
 
 
@@ -56,6 +57,8 @@ def _tables(section: str, args: argparse.Namespace) -> list:
         return module.tables(args.bam)
     if section == "speed":
         return module.tables(args)
+    if section == "transfer":
+        return module.tables(args.rounds, args.quick)
     if section == "requests":
         return module.tables(args.tiles, args.rounds)
     return module.tables()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import versitygw
+from tests.servers import localstack, versitygw
 from tests.servers.fake_s3 import FakeS3
 from tests.servers.proxy import FaultProxy
 
@@ -48,6 +48,26 @@ def real_s3(s3_server: versitygw.Versitygw, monkeypatch: pytest.MonkeyPatch) -> 
     for name, value in s3_server.environ.items():
         monkeypatch.setenv(name, value)
     return s3_server.make_bucket(f"test-{uuid.uuid4().hex}")
+
+
+@pytest.fixture(scope="session")
+def localstack_server(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[localstack.LocalStack]:
+    """An S3 server with customer keys and all checksums; skips where it is not installed."""
+    python = localstack.find()
+    if python is None:
+        pytest.skip(localstack.MISSING)
+    with localstack.LocalStack(tmp_path_factory.mktemp("localstack"), python) as server:
+        yield server
+
+
+@pytest.fixture
+def localstack_s3(localstack_server: localstack.LocalStack, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a new bucket on LocalStack; the environment leads there."""
+    for name, value in localstack_server.environ.items():
+        monkeypatch.setenv(name, value)
+    return localstack_server.make_bucket(f"test-{uuid.uuid4().hex}")
 
 
 @pytest.fixture

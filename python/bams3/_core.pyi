@@ -60,6 +60,12 @@ VERSION: str
 def hash64(data: bytes) -> int:
     """Return XXH3-64."""
 
+def crc64nvme(data: bytes | bytearray | memoryview, crc: int = 0) -> int:
+    """Return the CRC-64/NVME of what had `crc` before, followed by `data`."""
+
+def crc64nvme_combine(first: int, second: int, length: int) -> int:
+    """Return the CRC-64/NVME of two pieces in sequence; the second has `length` bytes."""
+
 def zstd_compress(data: bytes, level: int) -> bytes: ...
 def zstd_decompress(data: bytes, max_size: int) -> bytes:
     """Decompress with checksum. More than `max_size` bytes raise CorruptError."""

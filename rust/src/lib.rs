@@ -3,6 +3,7 @@ pub mod arrow;
 pub mod bam;
 pub mod bgzf;
 pub mod bins;
+pub mod checksum;
 pub mod cigar;
 pub mod codecs;
 pub mod columns;

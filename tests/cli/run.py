@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
 
 import bams3.cli
+from bams3.cli import s3am
 
 
 class Done(NamedTuple):
@@ -21,7 +23,23 @@ class Done(NamedTuple):
 
 def bams3_(*arguments: str | Path, stdin: bytes = b"") -> Done:
     """Run a command line; its output is caught."""
-    argv = ["bams3", *map(str, arguments)]
+    return _caught(bams3.cli._run, ["bams3", *map(str, arguments)], stdin)
+
+
+def s3am_(*arguments: str | Path) -> Done:
+    """Run a command line of S3AM; its output is caught."""
+
+    def act() -> int:
+        try:
+            s3am.main()
+        except SystemExit as end:
+            return int(end.code or 0)
+        raise AssertionError("main returned")
+
+    return _caught(act, ["s3am", *map(str, arguments)])
+
+
+def _caught(act: Callable[[], int], argv: list[str], stdin: bytes = b"") -> Done:
     streams = [io.TextIOWrapper(io.BytesIO(data), write_through=True) for data in (stdin, b"", b"")]
     with (
         patch.object(sys, "argv", argv),
@@ -29,6 +47,6 @@ def bams3_(*arguments: str | Path, stdin: bytes = b"") -> Done:
         patch.object(sys, "stdout", streams[1]),
         patch.object(sys, "stderr", streams[2]),
     ):
-        code = bams3.cli._run()
+        code = act()
     _, out, err = (stream.buffer.getvalue() for stream in streams)  # type: ignore[attr-defined]
     return Done(code, out, err.decode())

@@ -67,7 +67,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers.get("Expect", "").lower() == "100-continue":
             self.send_response_only(100)
             self.end_headers()
-        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        self.body = self.rfile.read(length)
+        if len(self.body) < length:
+            return self.hang_up()  # the client has: the server would wait for the rest
         self.server.bytes_in += len(self.body)
         fault = self.server.next_fault(f"{self.command} {self.path}")
         if fault and fault(self):

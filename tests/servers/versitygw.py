@@ -35,11 +35,11 @@ class Versitygw:
     """
 
     def __init__(self, folder: Path, program: str, certificate: Certificate | None = None) -> None:
-        self.folder, self._certificate = folder, certificate
+        self.folder, self._program, self._certificate = folder, program, certificate
         self.access_key = f"test{secrets.token_hex(8)}"
         self.secret_key = secrets.token_hex(20)
-        self.port = _free_port()
-        for name in ("data", "meta", "logs"):
+        self.port = free_port()
+        for name in ("data", "meta", "logs", "iam"):
             (folder / name).mkdir(parents=True)
         with open(folder / "logs" / "out", "wb") as log:
             self._process = subprocess.Popen(
@@ -50,6 +50,7 @@ class Versitygw:
                         if certificate
                         else ()
                     ),
+                    *("--iam-dir", str(folder / "iam")),
                     *("posix", "--sidecar", str(folder / "meta"), str(folder / "data")),
                 ],
                 env={
@@ -82,6 +83,17 @@ class Versitygw:
         (self.folder / "data" / name).mkdir(exist_ok=True)
         return f"s3://{name}"
 
+    def make_user(self) -> dict[str, str]:
+        """Make a user, who may do what bucket policies say; return the variables with its keys."""
+        name, secret = f"user{secrets.token_hex(4)}", secrets.token_hex(20)
+        admin = [self._program, "admin", "-a", self.access_key, "-s", self.secret_key]
+        subprocess.run(
+            [*admin, "-er", self.url, "create-user", "-a", name, "-s", secret, "-r", "user"],
+            check=True,
+            capture_output=True,
+        )
+        return {"AWS_ACCESS_KEY_ID": name, "AWS_SECRET_ACCESS_KEY": secret}
+
     def _wait(self) -> None:
         trusting = ssl._create_unverified_context() if self._certificate else None
         for _ in range(200):
@@ -109,7 +121,8 @@ class Versitygw:
         self.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -255,14 +255,25 @@ def test_no_credentials(
     open_store("s3://b/x", StorageOptions.resolve({"no_sign_request": True})).put("k", b"")
 
 
-@pytest.mark.parametrize("profile", ["sso", "role"])
-def test_profiles_that_need_boto3(
-    chain: dict[str, str], profile: str, monkeypatch: pytest.MonkeyPatch
+def test_profiles_through_botocore(
+    chain: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "boto3", None)
-    with pytest.raises(PermissionDenied, match=profile) as caught:
-        found(chain, profile=profile)
-    assert caught.value.hint == "pip install boto3"
+    answer = '{"Version": 1, "AccessKeyId": "MADE", "SecretAccessKey": "s", "SessionToken": "t"}'
+    (tmp_path / "answer").write_text(answer)
+    config = tmp_path / ".aws" / "config"
+    process = f"\n[profile made]\ncredential_process = cat {tmp_path}/answer\n"
+    config.write_text(PROFILES + process)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    for environ in (chain | {"AWS_PROFILE": "made"}, chain | {"AWS_ACCESS_KEY_ID": "ENV"}):
+        profile = None if "AWS_PROFILE" in environ else "made"
+        options = StorageOptions.resolve({"profile": profile}, environ)
+        keys = credentials.chain(options, environ).keys
+        assert keys and keys() == ("MADE", "s", "t")
+        provider = credentials.settings(options, environ)["credential_provider"]
+        assert provider()["access_key_id"] == "MADE"
+    with pytest.raises(PermissionDenied, match="profile nobody") as caught:
+        credentials._botocore("nobody")
+    assert caught.value.hint == "aws sso login?"
 
 
 def test_a_profile_reaches_the_real_server(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
 import click
 
-from bams3.cli import reads, view
+from bams3.cli import reads, runs, transfer, view
 from bams3.errors import Bams3Error
 
 INTERRUPTED = 130
@@ -26,31 +27,34 @@ class _ClosedPipe(Exception):
     """The reader of our output has gone."""
 
 
-class _Commands(click.Group):
+class Commands(click.Group):
     """The commands; a closed pipe is taken out of click's hands, which would exit with 1."""
 
     def invoke(self, context: click.Context) -> object:
+        """Run the command that was named."""
         try:
             return super().invoke(context)
         except BrokenPipeError:
             raise _ClosedPipe from None
 
 
-@click.group(cls=_Commands, context_settings=CONTEXT)
+@click.group(cls=Commands, context_settings=CONTEXT)
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version,
     help="Print the version and exit.",
 )  # fmt: skip
 def cli() -> None:
-    """Genomics on object storage: alignments that are queried where they lie.
+    """Genomics on object storage: alignments queried where they lie, transfers that are proven.
 
     \b
     bwa mem ref.fa r1.fq r2.fq | bams3 convert --stdin s3://bucket/sample.bams3
     bams3 query s3://bucket/sample.bams3 chr1:1,000,000-2,000,000
+    bams3 transfer upload run.tar s3://bucket/runs/ --resume
     """
 
 
-for _command in (*reads.COMMANDS, *view.COMMANDS):
+_COMMANDS = (*reads.COMMANDS, *view.COMMANDS, *transfer.COMMANDS, *runs.COMMANDS)
+for _command in _COMMANDS:
     cli.add_command(_command)
 
 
@@ -60,17 +64,26 @@ def main() -> None:
 
 
 def _run() -> int:
+    return guarded(lambda: cli.main(prog_name="bams3", standalone_mode=False))
+
+
+def guarded(act: Callable[[], object]) -> int:
+    """Do something, explain its errors on standard error, and return the exit code."""
     try:
-        code = cli.main(prog_name="bams3", standalone_mode=False)
+        code = act()
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except Bams3Error as error:
-        return _explain(error)
-    except (KeyboardInterrupt, click.Abort):
+        return explain(error)
+    except (KeyboardInterrupt, click.Abort) as error:
         click.echo("interrupted", err=True)
+        # click turns a KeyboardInterrupt into an Abort; its text says how to go on.
+        how = str(error.__cause__ or error)
+        if how:
+            click.echo(f"hint: {how}", err=True)
         return INTERRUPTED
     except (BrokenPipeError, _ClosedPipe):
         # The reader has seen enough; keep Python from complaining at exit.
@@ -81,7 +94,8 @@ def _run() -> int:
         return 1
 
 
-def _explain(error: Bams3Error) -> int:
+def explain(error: Bams3Error) -> int:
+    """Say what went wrong and what to do; return the exit code."""
     click.echo(f"error: {error.message}", err=True)
     if error.hint:
         click.echo(f"hint: {error.hint}", err=True)

@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 
 import click
 
+from bams3.cli.sizes import parse_size
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _FLAG_NAMES = "PAIRED PROPER_PAIR UNMAP MUNMAP REVERSE MREVERSE READ1 READ2 SECONDARY".split()
 _FLAG_NAMES += ["QCFAIL", "DUP", "SUPPLEMENTARY"]
 FLAG_BITS = {name: 1 << bit for bit, name in enumerate(_FLAG_NAMES)}
-_UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 
 
 class Flags(click.ParamType[int]):
@@ -47,7 +48,7 @@ class Flags(click.ParamType[int]):
 
 
 class Size(click.ParamType[int]):
-    """A number of bytes or bases with K, M, G or T, powers of 1024."""
+    """A number of bytes or bases with K, M, G, T, ... (MiB, mega), powers of 1024."""
 
     name = "size"
 
@@ -57,10 +58,10 @@ class Size(click.ParamType[int]):
         """Return the number."""
         if isinstance(value, int):
             return value
-        found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([kmgt]?)(?:i?b)?", value.strip().lower())
-        if found is None:
-            self.fail(f"{value!r} is no size, such as 512M or 4G", param, context)
-        return int(float(found[1]) * (1 << _UNITS[found[2]]))
+        try:
+            return parse_size(value)
+        except ValueError as error:
+            self.fail(str(error), param, context)
 
 
 class Names(click.ParamType[list[str]]):

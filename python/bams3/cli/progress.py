@@ -6,9 +6,11 @@ import os
 import sys
 import time
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import click
+
+from bams3.cli.sizes import show_size
 
 EVERY = 10.0
 
@@ -23,7 +25,7 @@ class Progress:
         self._status: Any = None
         self._began = self._last = time.monotonic()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -57,17 +59,10 @@ class Progress:
 
     def converted(self, stage: str, read: int, records: int, written: int) -> None:
         """Show the progress of a conversion."""
-        self.show(f"{stage}, {records:,} records, {size(read)} read, {size(written)} written")
+        self.show(
+            f"{stage}, {records:,} records, {show_size(read)} read, {show_size(written)} written"
+        )
 
     def counted(self, records: int) -> None:
         """Show a number of records."""
         self.show(f"{records:,} records")
-
-
-def size(count: float) -> str:
-    """Return a number of bytes as a person reads it."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"

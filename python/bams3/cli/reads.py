@@ -16,7 +16,8 @@ from bams3.cli.options import (
     storage_options,
     threads_option,
 )
-from bams3.cli.progress import Progress, size
+from bams3.cli.progress import Progress
+from bams3.cli.sizes import show_size
 
 if TYPE_CHECKING:
     from bams3.config import StorageOptions
@@ -113,14 +114,14 @@ GROUPS = {
 def _converted(done: ConvertSummary) -> str:
     ratio = f", 1/{done.bytes_read / done.bytes_written:.2f}" if done.bytes_written else ""
     seconds = max(done.seconds, 1e-9)
-    speed = f"{done.records / seconds:,.0f} records/s, {size(done.bytes_read / seconds)}/s"
+    speed = f"{done.records / seconds:,.0f} records/s, {show_size(done.bytes_read / seconds)}/s"
     lines = [
         f"{done.records:,} records in {done.chunks:,} chunks: {done.destination}",
-        f"{size(done.bytes_read)} read, {size(done.bytes_written)} written{ratio}",
+        f"{show_size(done.bytes_read)} read, {show_size(done.bytes_written)} written{ratio}",
         f"{seconds:.1f} s, {speed}",
     ]
     if done.bytes_spilled:
-        lines.append(f"{size(done.bytes_spilled)} spilled while sorting")
+        lines.append(f"{show_size(done.bytes_spilled)} spilled while sorting")
     return "\n".join([*lines, *column_lines(done.column_sizes)])
 
 
@@ -132,7 +133,7 @@ def column_lines(columns: dict[str, int]) -> list[str]:
         groups[name] = groups.get(name, 0) + count
     total = sum(groups.values()) or 1
     ranked = sorted(groups.items(), key=lambda item: -item[1])
-    return [f"  {name:<16} {size(count):>10} {count / total:6.1%}" for name, count in ranked]
+    return [f"  {name:<16} {show_size(count):>10} {count / total:6.1%}" for name, count in ranked]
 
 
 @click.command(no_args_is_help=True)
@@ -227,7 +228,7 @@ def clean(destination: str, as_json: bool, storage: StorageOptions) -> None:
     if as_json:
         _print_json(done)
     else:
-        click.echo(f"{done.objects:,} objects removed, {size(done.bytes)}")
+        click.echo(f"{done.objects:,} objects removed, {show_size(done.bytes)}")
 
 
 COMMANDS = (convert, verify, merge, clean)

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from bams3._core import Blocks, Run, TilePlace
     from bams3.reads.dataset import Dataset
 
-STRIDE = 1 << 16
-_KEPT = 8 << 20
+STRIDE = 1 << 18
+"""Positions that are written together."""
+_KEPT = 32 << 20
 """Bytes: text of a stretch is smaller, so its memory is used again rather than mapped anew."""
 
 
@@ -139,9 +140,9 @@ class DepthQuery:
         decode = self._decoder(target.tid)
         for blocks in ordered(decoding, decode, sections, workers + 2):
             used = used or blocks.first is not None
-            if blocks.first is not None and blocks.first > at:
-                yield from _take(depth, at, min(blocks.first, end))
-                at = min(blocks.first, end)
+            while blocks.first is not None and at + STRIDE <= min(blocks.first, end):
+                at += STRIDE
+                yield depth.take(at)
             depth.add(blocks)
         if used:
             yield from _take(depth, at, min(end, max(target.length, depth.known)))

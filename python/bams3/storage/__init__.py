@@ -10,6 +10,8 @@ b'CG'
 """
 
 from bams3.config import StorageOptions
+from bams3.storage.bucket import Bucket
+from bams3.storage.objects import Attributes, CustomerKey
 from bams3.storage.store import (
     Data,
     Entry,
@@ -23,6 +25,9 @@ from bams3.storage.store import (
 )
 
 __all__ = [
+    "Attributes",
+    "Bucket",
+    "CustomerKey",
     "Data",
     "Entry",
     "Head",

@@ -1,33 +1,34 @@
-"""Credentials and settings of the standard AWS chain that obstore does not read by itself.
+"""Credentials and settings of the standard AWS chain: the one place that decides about them.
 
-obstore knows the environment's keys, web identity, container and instance roles. The shared files
-are read here, in the order of the AWS tools:
+The order is that of the AWS tools:
 
 1. a profile that was named by flag, BAMS3_PROFILE or the configuration file,
 2. keys in the environment (AWS_ACCESS_KEY_ID), web identity,
 3. the profile AWS_PROFILE, else `default`, of ~/.aws/credentials and ~/.aws/config,
 4. container and instance roles.
 
-Profiles with keys are used as they are; those that need more (SSO, roles, credential_process) go
-through boto3, which has to be installed for it.
+Keys are used as they are. What needs more (SSO, roles, credential_process) goes through botocore,
+which is loaded only then. `settings` is for obstore, which knows web identity, container and
+instance roles itself; `chain` for `Bucket`, which leaves these to botocore too.
 """
 
 from __future__ import annotations
 
 import configparser
 import functools
-import importlib
 import os
 import socket
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from bams3.config import StorageOptions
 from bams3.errors import PermissionDenied, UsageError
+from bams3.storage.sigv4 import Keys
 
 HINT = "set AWS_PROFILE or --aws-profile, or --no-sign-request for a public bucket"
-_THROUGH_BOTO3 = (
+_THROUGH_BOTOCORE = (
     "sso_session",
     "sso_start_url",
     "role_arn",
@@ -36,17 +37,67 @@ _THROUGH_BOTO3 = (
 )
 
 
+class Chain(NamedTuple):
+    """What the environment and the shared files say; `keys` None sends unsigned requests.
+
+    `keys` is asked before each request, because roles give keys that expire.
+    """
+
+    keys: Callable[[], Keys] | None
+    region: str | None = None
+    endpoint: str | None = None
+
+
+def chain(options: StorageOptions, environ: Mapping[str, str] | None = None) -> Chain:
+    """Return what signs requests, and where the profile sends them.
+
+    Raises:
+        UsageError, PermissionDenied: As `settings`.
+    """
+    environ = os.environ if environ is None else environ
+    found = settings(options, environ)
+    config: dict[str, Any] = found["config"]
+    places = config.get("region"), config.get("aws_endpoint_url_s3")
+    if config.get("skip_signature"):
+        return Chain(None, *places)
+    provider = found.get("credential_provider")
+    fixed = None if provider else _fixed_keys(config, environ)
+    if fixed:
+        return Chain(lambda: fixed, *places)
+    return Chain(_asked(provider or _botocore(None)), *places)
+
+
+def _asked(provider: Any) -> Callable[[], Keys]:
+    def keys() -> Keys:
+        now = provider()
+        return Keys(now["access_key_id"], now["secret_access_key"], now["token"] or "")
+
+    return keys
+
+
+def _fixed_keys(config: Mapping[str, Any], environ: Mapping[str, str]) -> Keys | None:
+    if config.get("access_key_id"):
+        token = config.get("session_token", "")
+        return Keys(config["access_key_id"], config["secret_access_key"], token)
+    if environ.get("AWS_ACCESS_KEY_ID"):
+        return Keys(
+            environ["AWS_ACCESS_KEY_ID"],
+            environ.get("AWS_SECRET_ACCESS_KEY", ""),
+            environ.get("AWS_SESSION_TOKEN", ""),
+        )
+    return None
+
+
 def settings(options: StorageOptions, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return what the shared files contribute to an S3 client.
 
     Returns:
         `config` (obstore's configuration: keys, region, endpoint) and, for a profile that needs
-        boto3, `credential_provider`.
+        botocore, `credential_provider`.
 
     Raises:
         UsageError: The profile does not exist.
-        PermissionDenied: The profile needs boto3, which is not installed; or there are no
-            credentials at all.
+        PermissionDenied: There are no credentials, or the profile does not lead to any.
     """
     environ = os.environ if environ is None else environ
     if options.no_sign_request:
@@ -61,8 +112,8 @@ def settings(options: StorageOptions, environ: Mapping[str, str] | None = None) 
         environ.get("AWS_ACCESS_KEY_ID") or environ.get("AWS_WEB_IDENTITY_TOKEN_FILE")
     ):
         return found
-    if any(key in values for key in _THROUGH_BOTO3):
-        found["credential_provider"] = _boto3(name)
+    if any(key in values for key in _THROUGH_BOTOCORE):
+        found["credential_provider"] = _botocore(name)
     elif values.get("aws_access_key_id"):
         found["config"] |= _keys(values)
         if explicit and environ.get("AWS_SESSION_TOKEN") and not values.get("aws_session_token"):
@@ -151,15 +202,27 @@ def _static(config: dict[str, Any]) -> Any:
     return lambda: credential
 
 
-def _boto3(name: str) -> Any:
+def _botocore(name: str | None) -> Any:
+    """Return a provider (obstore's form) of what botocore finds: for a profile, or behind them."""
+    import botocore.session
+
     try:
-        boto3 = importlib.import_module("boto3")
-        provider = importlib.import_module("obstore.auth.boto3").Boto3CredentialProvider
-    except ImportError:
-        raise PermissionDenied(
-            f"profile {name}: needs SSO, a role or a process", "pip install boto3"
-        ) from None
-    try:
-        return provider(boto3.Session(profile_name=name))
+        credentials = botocore.session.Session(profile=name).get_credentials()
     except Exception as error:
         raise PermissionDenied(f"profile {name}: {error}", "aws sso login?") from error
+    if credentials is None:
+        raise PermissionDenied("no AWS credentials found", HINT)
+
+    def provider() -> dict[str, Any]:
+        try:
+            now = credentials.get_frozen_credentials()
+        except Exception as error:
+            raise PermissionDenied(f"AWS credentials: {error}", "aws sso login?") from error
+        return {
+            "access_key_id": now.access_key,
+            "secret_access_key": now.secret_key,
+            "token": now.token or None,
+            "expires_at": datetime.now(UTC) + timedelta(minutes=5),
+        }
+
+    return provider

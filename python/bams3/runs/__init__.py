@@ -1,0 +1,1 @@
+"""Sequencing runs: folders of Illumina instruments, brought to a bucket by hand or watched."""
