@@ -45,6 +45,7 @@ $(STAMP): pyproject.toml uv.lock $(SOURCES) | $(UV)
 	  echo "error: cargo is missing; the Rust core is built with it" >&2; \
 	  echo "hint: get it from https://rustup.rs, or apt-get install rustup && rustup default stable" >&2; \
 	  exit 1; }
+	@echo "building the Rust core (some minutes, the first time)"
 	UV_LINK_MODE=copy UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --quiet --locked --inexact --python $(BIN)/python
 	@touch $@
 

@@ -83,7 +83,7 @@ class StorageError(Bams3Error, OSError):
 
 
 class PermissionDenied(StorageError, PermissionError):
-    """It is not allowed."""
+    """What was asked is not allowed, or there are no credentials."""
 
     kind = "denied"
     exit_code = 14

@@ -27,6 +27,15 @@ def bam_of(text: str, folder: Path) -> bytes:
     return path.read_bytes()
 
 
+def cram_of(text: str, folder: Path) -> bytes:
+    path = folder / "made.cram"
+    pysam.view(
+        "-C", "--no-PG", "--output-fmt-option", "no_ref=1", "-o", str(path),
+        made.write_sam(folder, text, "made.sam"), catch_stdout=False,
+    )  # fmt: skip
+    return path.read_bytes()
+
+
 def with_field(number: int, text: str) -> str:
     fields = BROKEN.split("\t")
     fields[number] = text
@@ -53,7 +62,13 @@ INPUTS: dict[str, tuple[Callable[[Path], bytes | str], list[str]]] = {
     "truncated SAM": (lambda _: SAM[:-9], ["last line is cut off"]),
     "truncated BAM": (lambda folder: bam_of(SAM, folder)[:-60], ["cut off"]),
     "BAM without its end": (lambda folder: bam_of(SAM, folder)[:-28], ["end-of-file", "truncated"]),
+    "CRAM without its end": (
+        lambda folder: cram_of(SAM, folder)[:-38],
+        ["end-of-file", "truncated"],
+    ),
+    "truncated CRAM": (lambda folder: cram_of(SAM, folder)[:-500], ["truncated"]),
     "truncated gzip": (lambda _: gzip.compress(SAM.encode())[:-20], ["cut off"]),
+    "gzip without its end": (lambda _: gzip.compress(SAM.encode())[:-4], ["gzip", "cut off"]),
     "zero bytes": (lambda _: "", ["empty"]),
     "FASTQ": (lambda _: "@r1\nACGT\n+\nFFFF\n", ["FASTQ", "align"]),
     "FASTA": (lambda _: ">chr1\nACGT\n", ["FASTA", "align"]),

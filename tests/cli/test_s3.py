@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 
 import bams3
 from bams3.reads.verify import verify
-from bams3.storage import open_store
+from bams3.storage import Store, open_store
 from tests.cli.run import Done, bams3_
 from tests.reads import made
 from tests.servers.proxy import Fault, FaultProxy, cut, fail, flip, reset, trickle
@@ -161,13 +162,103 @@ def test_reading_through_faults(
         assert fault_proxy.faults or pattern == [0, 1]
 
 
-@pytest.mark.parametrize("fault", [name for name in FAULTS if name != "flip"])
+LOST: dict[str, Callable[[], Fault]] = {
+    "500 after": lambda: fail(500, "InternalError", arrive=True),
+    "503 after": lambda: fail(503, arrive=True),
+    "reset after": lambda: reset(arrive=True),
+}
+WRITING = {name: make for name, make in FAULTS.items() if name != "flip"} | LOST
+
+
+@pytest.fixture
+def pair(through: str, fault_proxy: FaultProxy, inputs: dict[str, Path]) -> tuple[str, str]:
+    """Two datasets behind the proxy; of their chunks some meet, and some do not."""
+    other = through.replace("x.bams3", "y.bams3")
+    ok("convert", inputs["sorted"], other, "--quiet", "--chunk-size", "64k")
+    return through, other
+
+
+@pytest.mark.parametrize(
+    ("place", "fault"),
+    [
+        *(("one bucket", fault) for fault in WRITING),
+        ("two buckets", "503"),
+        ("two buckets", "reset"),
+    ],
+)
+def test_merging_through_faults(
+    place: str, fault: str, pair: tuple[str, str], fault_proxy: FaultProxy, s3_server: Versitygw,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """On S3 throughout; every other request of any kind fails."""
+    bucket = pair[0].rpartition("/")[0]
+    if place == "two buckets":
+        bucket = s3_server.make_bucket(f"merged-{uuid.uuid4().hex}")
+    url = f"{bucket}/both.bams3"
+    ok("merge", tmp_path / "plain", *pair, "--quiet")
+    for steps in (1, 200):
+        fault_proxy.plan(*[None, WRITING[fault]()] * steps)
+        assert judge(bams3_("merge", url, *pair, "--overwrite", "--quiet"), url, b"")
+        assert fault_proxy.faults == steps or fault_proxy.steps
+        fault_proxy.plan()
+        assert made.objects(url) == made.objects(str(tmp_path / "plain"))
+
+
+@pytest.mark.parametrize("fault", WRITING)
+def test_cleaning_through_faults(
+    fault: str, through: str, fault_proxy: FaultProxy, inputs: dict[str, Path]
+) -> None:
+    store = open_store(through)
+    kept = {entry.key for entry in store.list()} | {"notes.txt"}
+    for pattern in ([1, 0], [0, 1], [0, 0, 1], [1, 1, 0]):
+        fault_proxy.plan()
+        for key in ("notes.txt", *LEFT):
+            store.put(key, b"12345")
+        steps = [WRITING[fault]() if step else None for step in pattern * 20]
+        fault_proxy.plan(*steps)
+        said = f"{len(LEFT)} objects removed, {5 * len(LEFT)} B\n".encode()
+        assert judge(bams3_("clean", through), through, said)
+        assert fault_proxy.faults
+        fault_proxy.plan()
+        assert {entry.key for entry in store.list()} == kept
+    ok("verify", through, "--against", inputs["one"])
+
+
+@pytest.mark.parametrize("command", ["merge", "clean"])
+def test_a_store_that_stays_away_ends_merge_and_clean(
+    command: str, pair: tuple[str, str], fault_proxy: FaultProxy, inputs: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The error names the place; the datasets are as they were; nothing half-made is seen."""
+    monkeypatch.setenv("BAMS3_RETRIES", "1")
+    bucket = pair[0].rpartition("/")[0]
+    arguments = {
+        "merge": ["merge", f"{bucket}/both.bams3", *pair, "--quiet"],
+        "clean": ["clean", pair[0]],
+    }[command]
+    open_store(pair[0]).put(LEFT[0], b"12345")
+    for before in range(0, 40, 3):
+        fault_proxy.plan(*[None] * before, *[fail(503)] * 2000)
+        done = bams3_(*arguments)
+        finished = not fault_proxy.faults
+        assert judge(done, bucket, done.out) is finished
+        fault_proxy.plan()
+        if finished:
+            break
+        assert digest(f"{bucket}/both.bams3") is None
+        for url, name in zip(pair, ("one", "sorted"), strict=True):
+            ok("verify", url, "--against", inputs[name])
+    else:
+        pytest.fail("it never came to its end")
+
+
+@pytest.mark.parametrize("fault", WRITING)
 def test_converting_through_faults(
     fault: str, through: str, fault_proxy: FaultProxy, inputs: dict[str, Path]
 ) -> None:
     chance = random.Random(fault)
     arguments = ["convert", inputs["two"], through, "--overwrite", "--quiet", "--sort-buffer", "1M"]
-    fault_proxy.plan(*[FAULTS[fault]() if chance.random() < 0.3 else None for _ in range(60)])
+    fault_proxy.plan(*[WRITING[fault]() if chance.random() < 0.3 else None for _ in range(60)])
     assert judge(bams3_(*arguments), through, b"")
     assert fault_proxy.faults
     fault_proxy.plan()
@@ -192,6 +283,7 @@ def test_a_store_that_stays_away_leaves_the_old_dataset(
 
 
 # ---- killed --------------------------------------------------------------------------------------
+MINE = {"data/mine.txt"}
 KILLED = {"fresh": "sorted", "overwrite": "sorted", "spill": "one"}
 
 
@@ -201,33 +293,54 @@ def start(source: Path, url: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([*command, str(source), url, *options], env=os.environ)
 
 
-@pytest.mark.parametrize("turns", [5, pytest.param(100, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("turns", [3, pytest.param(100, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("phase", KILLED)
+@pytest.mark.parametrize("place", ["local", "real-s3"])
 def test_killed_at_any_moment(
-    phase: str, turns: int, real_s3: str, inputs: dict[str, Path]
-) -> None:
+    phase: str, turns: int, place: str, request: pytest.FixtureRequest, inputs: dict[str, Path],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """There is no dataset or a whole one, and `clean` leaves that and what is not ours."""
     chance = random.Random(phase)
-    url, source = f"{real_s3}/killed.bams3", inputs[KILLED[phase]]
-    began = time.monotonic()
-    assert start(source, f"{real_s3}/timed.bams3").wait() == 0
-    longest = time.monotonic() - began
-    if phase != "fresh":
-        ok("convert", inputs["two"], url, "--quiet")
-    whole = [digest(f"{real_s3}/timed.bams3"), digest(url) if phase != "fresh" else None]
+    folder = str(tmp_path) if place == "local" else request.getfixturevalue("real_s3")
+    url, source = f"{folder}/killed.bams3", inputs[KILLED[phase]]
+    sources = [source, source if phase == "fresh" else inputs["two"]]
+    longest, whole = 0.0, []
+    for name in sources[::-1]:
+        timed = f"{folder}/timed.bams3" if name == source else url
+        began = time.monotonic()
+        assert start(name, timed).wait() == 0
+        longest = max(longest, time.monotonic() - began)
+        whole.append(digest(timed))
+    if phase == "fresh":
+        whole.append(None)
     store = open_store(url)
     store.put("data/mine.txt", b"mine")
-    for _ in range(turns):
-        child = start(source, url)
-        time.sleep(chance.uniform(0.4, 1.05) * longest)
+    outcomes: Counter[str] = Counter()
+    for turn in range(turns):
+        child = start(sources[turn % 2], url)
+        time.sleep(chance.uniform(0.3, 1.3) * longest)
         child.kill()
-        child.wait()
+        outcomes["finished" if child.wait() == 0 else "killed"] += 1
+        settle(store)
         found = digest(url)
         assert found in whole
+        outcomes["none" if found is None else "one" if found == whole[0] else "other"] += 1
+        outcomes["leftovers"] += {entry.key for entry in store.list()} > keys(url) | MINE
         ok("clean", url)
         assert digest(url) == found
-        assert {entry.key for entry in store.list()} == keys(url) | {"data/mine.txt"}
+        assert {entry.key for entry in store.list()} == keys(url) | MINE
         if phase == "fresh":
             store.delete_many(keys(url))
+    print(dict(outcomes))
+
+
+def settle(store: Store) -> None:
+    """Wait until what was on its way to the server has arrived: the dead cannot call it back."""
+    before, now = None, sorted(store.list())
+    while before != now:
+        time.sleep(0.25)
+        before, now = now, sorted(store.list())
 
 
 def digest(url: str) -> int | None:

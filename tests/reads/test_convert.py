@@ -9,7 +9,7 @@ from pathlib import Path
 import pysam
 import pytest
 
-from bams3.errors import ExistsError, UsageError
+from bams3.errors import CorruptError, ExistsError, UsageError
 from bams3.reads import spill
 from bams3.reads.clean import clean
 from bams3.reads.convert import convert
@@ -152,6 +152,28 @@ def test_overwriting_leaves_only_the_new_dataset(unsorted_sam: str, tmp_path: Pa
     manifest = made.manifest_of(url)
     assert set(made.objects(url)) == manifest.keys() | {"_metadata.json"}
     assert manifest.records == 100
+
+
+def test_overwriting_with_the_same_keeps_all_of_it(unsorted_sam: str, tmp_path: Path) -> None:
+    """Objects are named after their content: the old ones are the new ones."""
+    url = str(tmp_path / "out")
+    convert(unsorted_sam, url, workers=1)
+    before = made.objects(url)
+    convert(unsorted_sam, url, workers=1, overwrite=True)
+    assert made.objects(url) == before
+
+
+def test_clean_touches_nothing_where_the_manifest_is_damaged(
+    unsorted_sam: str, tmp_path: Path
+) -> None:
+    url = str(tmp_path / "out")
+    convert(unsorted_sam, url, workers=1)
+    store = open_store(url)
+    store.put("_metadata.json", store.get("_metadata.json").replace(b"chunk_size", b"chunk_sizf"))
+    before = made.objects(url)
+    with pytest.raises(CorruptError):
+        clean(url)
+    assert made.objects(url) == before
 
 
 def test_clean_removes_only_what_nothing_refers_to(unsorted_sam: str, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import random
 from pathlib import Path
 
@@ -122,9 +123,12 @@ def test_a_failing_store_ends_the_conversion(
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 
 
-def test_wrong_encoding_is_never_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    encode = _core.encode_tile
-    monkeypatch.setattr(_core, "encode_tile", lambda records, o: encode(first(records), o))
+@pytest.mark.parametrize("what", ["first", "changed"])
+def test_wrong_encoding_is_never_published(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode, damage = _core.encode_tile, {"first": first, "changed": changed}[what]
+    monkeypatch.setattr(_core, "encode_tile", lambda records, o: encode(damage(records), o))
     with pytest.raises(Bams3Error, match="nothing was published"):
         convert(io.BytesIO(SAM.encode()), str(tmp_path / "out"), workers=2)
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
@@ -132,6 +136,11 @@ def test_wrong_encoding_is_never_published(tmp_path: Path, monkeypatch: pytest.M
 
 def first(records: bytes) -> bytes:
     return records[: int.from_bytes(records[:4], "little") + 4]
+
+
+def changed(records: bytes) -> bytes:
+    """Change the first letter of the first name: as many records, but not the same."""
+    return records[:36] + bytes([records[36] ^ 1]) + records[37:]
 
 
 def test_a_newer_version_is_refused(tmp_path: Path) -> None:
@@ -164,3 +173,26 @@ def test_damaged_manifests_are_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(CorruptError, match=r"here\.json"):
             Manifest.from_bytes(wrong, "here.json")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["records"], -1), (["records"], 1 << 64), (["records"], 1.5), (["records"], True),
+        (["chunk_size"], -5), (["counts", "tiles"], -1), (["header", "size"], 1 << 40),
+        (["digest"], "0"), (["version"], [1]), (["version"], [1, -1]), (["created_by"], 7),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_values_out_of_bounds_are_refused(path: list[str], value: object, tmp_path: Path) -> None:
+    """Even where the checksum over them is right."""
+    convert(io.BytesIO(SAM.encode()), str(tmp_path / "out"), workers=1)
+    document = json.loads((tmp_path / "out" / "_metadata.json").read_bytes())
+    del document["checksum"]
+    Manifest.from_bytes(seal(json.dumps(document, indent=1).encode()))
+    place = document
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = value
+    with pytest.raises(CorruptError, match=r"here\.json: damaged manifest"):
+        Manifest.from_bytes(seal(json.dumps(document, indent=1).encode()), "here.json")

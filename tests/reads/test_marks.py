@@ -8,18 +8,28 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 import bams3
-from bams3.errors import Bams3Error, CorruptError, ExistsError, InputError, StorageError
+from bams3.errors import (
+    Bams3Error,
+    CorruptError,
+    ExistsError,
+    InputError,
+    PermissionDenied,
+    StorageError,
+)
 from bams3.reads import marks
 from bams3.reads.clean import clean
 from bams3.reads.convert import convert
+from bams3.reads.manifest import METADATA
 from bams3.reads.marks import Marks
 from bams3.reads.verify import verify
 from bams3.reads.writer import Destination
-from bams3.storage import open_store
+from bams3.storage import Entry, open_store
+from bams3.storage.local import LocalStore
 from tests.reads import made
 
 KEY = "data/chr1/000000000-000000001.0000000000000000.chunk"
@@ -200,3 +210,111 @@ def test_an_object_that_is_missing_is_damage(store_url: str) -> None:
         assert "damaged" in str(caught.value.hint)
         assert isinstance(caught.value, Bams3Error)
         assert any("missing" in problem for problem in verify(dataset).problems)
+
+
+def test_what_is_published_while_clean_lists_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, store = str(tmp_path / "out"), LocalStore(str(tmp_path / "out"))
+    convert(io.BytesIO(SAM), url, workers=1)
+    whole, manifest = made.objects(url), store.get(METADATA)
+    store.put(KEY, b"left")
+    store.delete_many([METADATA])
+
+    class Publishing(LocalStore):
+        def list(self, prefix: str = "") -> Iterator[Entry]:
+            yield from super().list(prefix)
+            self.put(METADATA, manifest)
+
+    monkeypatch.setattr("bams3.reads.clean.open_store", lambda *_: Publishing(url))
+    assert clean(url).objects == 1
+    assert made.objects(url) == whole
+
+
+def test_of_two_that_overwrite_only_the_first_to_end_does(store_url: str) -> None:
+    convert(io.BytesIO(OTHER), store_url, workers=1)
+
+    class Overtaken(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() == 0:
+                convert(io.BytesIO(SAM), store_url, workers=1, overwrite=True)
+            return super().read(size)
+
+    with pytest.raises(ExistsError, match="another conversion"):
+        convert(Overtaken(OTHER), store_url, workers=1, overwrite=True)
+    with bams3.open(store_url) as dataset:
+        assert verify(dataset, against=io.BytesIO(SAM)).ok
+    assert keys(store_url) == made.manifest_of(store_url).keys() | {METADATA}
+
+
+@pytest.mark.parametrize("kind", ["data/", "_header"])
+def test_a_dataset_with_an_object_missing_is_not_published(
+    kind: str, store_url: str, pool: Executor, tmp_path: Path
+) -> None:
+    convert(io.BytesIO(SAM), str(tmp_path / "whole"), workers=1)
+    manifest = made.manifest_of(str(tmp_path / "whole"))
+    one = destination(store_url, pool)
+    for key, data in made.objects(str(tmp_path / "whole")).items():
+        if key != METADATA:
+            one.uploads.put(key, data)
+    one.uploads.finish()
+    lost = max(key for key in manifest.keys() if key.startswith(kind))
+    open_store(store_url).delete_many([lost])
+    with pytest.raises(StorageError, match="was deleted while") as caught:
+        one.publish(manifest)
+    assert lost in caught.value.message
+    assert METADATA not in keys(store_url)
+    one.uploads.put(lost, made.objects(str(tmp_path / "whole"))[lost])
+    one.publish(manifest)
+    assert made.objects(store_url) == made.objects(str(tmp_path / "whole"))
+
+
+def test_publishing_counts_what_another_is_just_deleting(
+    store_url: str, pool: Executor, tmp_path: Path
+) -> None:
+    convert(io.BytesIO(SAM), str(tmp_path / "whole"), workers=1)
+    manifest, other = made.manifest_of(str(tmp_path / "whole")), Marks(open_store(store_url))
+    one = destination(store_url, pool)
+    assert other.may_delete()
+    for key, data in made.objects(str(tmp_path / "whole")).items():
+        if key != METADATA:
+            one.uploads.put(key, data)
+    published = pool.submit(one.publish, manifest)
+    time.sleep(0.5)
+    assert not published.done()
+    open_store(store_url).delete_many([max(manifest.keys())])
+    other.end()
+    with pytest.raises(StorageError, match="was deleted while"):
+        published.result(20)
+    assert METADATA not in keys(store_url)
+
+
+def test_replaced_objects_stay_while_another_may_use_them(store_url: str, pool: Executor) -> None:
+    convert(io.BytesIO(OTHER), store_url, workers=1)
+    old = keys(store_url)
+    other = Marks(open_store(store_url))
+    other.begin()
+    convert(io.BytesIO(SAM), store_url, workers=1, overwrite=True)
+    assert old <= keys(store_url)
+    other.end()
+    convert(io.BytesIO(SAM), store_url, workers=1, overwrite=True)
+    clean(store_url)
+    assert keys(store_url) == made.manifest_of(store_url).keys() | {METADATA}
+
+
+@pytest.mark.parametrize("error", [StorageError("gone away"), PermissionDenied("no")])
+def test_clean_removes_nothing_where_the_manifest_cannot_be_read(
+    error: Bams3Error, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = str(tmp_path / "out")
+    convert(io.BytesIO(SAM), url, workers=1)
+    whole = made.objects(url)
+
+    class Failing(LocalStore):
+        def get(self, key: str, start: int | None = None, end: int | None = None) -> bytes:
+            raise error
+
+    monkeypatch.setattr("bams3.reads.clean.open_store", lambda *_: Failing(url))
+    with pytest.raises(type(error)):
+        clean(url)
+    assert made.objects(url) == whole

@@ -10,8 +10,10 @@ import pytest
 import bams3
 from bams3 import _core
 from bams3.errors import ExistsError, UsageError
+from bams3.reads import writer
 from bams3.reads.merge import merge
 from bams3.reads.verify import verify
+from tests.reads import made
 from tests.reads.sample import make_bam, make_dataset, samtools
 
 
@@ -63,3 +65,23 @@ def test_other_contigs(lanes: list[Path], tmp_path: Path) -> None:
     sam.write_text("@SQ\tSN:other\tLN:5\n")
     with pytest.raises(UsageError, match="different contigs"):
         merge(str(tmp_path / "all"), [make_dataset(lanes[0], overwrite=True), make_dataset(sam)])
+
+
+@pytest.mark.parametrize("crowded", [0, 1])
+def test_equal_places_come_in_the_order_of_the_sources(
+    crowded: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a place is spread over several chunks of one source."""
+    monkeypatch.setattr(writer, "CHUNK_BYTES", 1)  # each tile is a chunk
+    sources, expected = [], []
+    for number in range(2):
+        places = [700] + [900] * 20_000 if number == crowded else [900] * 30 + [950]
+        rows = [made.line(f"{number}.{n}", position=at) for n, at in enumerate(places)]
+        path = made.write_sam(tmp_path, made.header("coordinate") + "".join(rows), f"{number}.sam")
+        sources.append(make_dataset(Path(path)))
+        expected += rows
+    with bams3.open(sources[crowded]) as dataset:
+        assert len(dataset.index.chunks) >= 3
+    merge(str(tmp_path / "all"), sources)
+    in_order = sorted(expected, key=lambda line: int(line.split("\t")[3]))
+    assert lines(tmp_path / "all") == [line.rstrip("\n") for line in in_order]

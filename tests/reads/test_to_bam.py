@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pysam
 import pytest
 
 import bams3
+from bams3 import _core
+from bams3.errors import Bams3Error, NotFoundError
 from bams3.reads import headers
 from bams3.reads.dataset import Dataset
 from bams3.reads.to_bam import to_bam
@@ -38,6 +41,43 @@ def test_whole(bam: Path, dataset: Dataset, tmp_path: Path, ending: str) -> None
         pysam.quickcheck(str(out))
         assert samtools("idxstats", out) == samtools("idxstats", bam)
         assert samtools("view", out, "chr2:100-900") == samtools("view", bam, "chr2:100-900")
+
+
+def test_contigs_too_long_for_bai(tmp_path: Path) -> None:
+    """A .csi stands where a contig exceeds 2^29, and samtools finds the same by it."""
+    places = [1, 536_870_900, 536_870_913, 1_000_000_000, 1_999_999_000]
+    contigs = {"wheat": 2_000_000_000, "small": 5_000}
+    text = "@HD\tVN:1.6\tSO:coordinate\n"
+    text += "".join(f"@SQ\tSN:{name}\tLN:{length}\n" for name, length in contigs.items())
+    for name, at in [*(("wheat", at) for at in places), ("small", 9)]:
+        text += f"{at}\t0\t{name}\t{at}\t60\t100M\t*\t0\t0\t{'ACGTT' * 20}\t*\n"
+    sam, theirs, ours = (tmp_path / name for name in ("in.sam", "theirs.bam", "ours.bam"))
+    sam.write_text(text)
+    samtools("view", "-b", "--no-PG", "-o", theirs, sam)
+    samtools("index", "-c", "-o", f"{theirs}.csi", theirs)
+    with bams3.open(make_dataset(theirs)) as dataset:
+        done = to_bam(dataset, ours, pg=False)
+    assert done.index == f"{ours}.csi"
+    assert not (tmp_path / "ours.bam.bai").exists()
+    assert samtools("idxstats", ours) == samtools("idxstats", theirs)
+    for at in places:
+        region = f"wheat:{at:,}-{at + 1:,}"
+        found = samtools("view", ours, region)
+        assert found == samtools("view", theirs, region)
+        assert str(at) in [line.split("\t")[0] for line in found.splitlines()]
+    assert samtools("view", ours, "wheat:536,871,100-999,999,999") == ""
+
+
+@pytest.mark.parametrize(("length", "ending"), [(1 << 29, "bai"), ((1 << 29) + 1, "csi")])
+def test_the_limit_of_bai(length: int, ending: str, tmp_path: Path) -> None:
+    sam, out, at = tmp_path / "in.sam", tmp_path / "out.bam", (1 << 29) - 99
+    sam.write_text(
+        f"@HD\tVN:1.6\tSO:coordinate\n@SQ\tSN:x\tLN:{length}\n"
+        f"r\t0\tx\t{at}\t60\t100M\t*\t0\t0\t{'ACGTT' * 20}\t*\n"
+    )
+    with bams3.open(make_dataset(sam)) as dataset:
+        assert to_bam(dataset, out).index == f"{out}.{ending}"
+    assert samtools("view", "-c", out, f"x:{1 << 29}").strip() == "1"
 
 
 def test_cram(bam: Path, dataset: Dataset, tmp_path: Path) -> None:
@@ -84,6 +124,49 @@ def test_verify(bam: Path, dataset: Dataset, tmp_path: Path) -> None:
     assert "first on chr1" in problem
 
 
+def test_verify_against_tells_any_difference(bam: Path, dataset: Dataset, tmp_path: Path) -> None:
+    """As many records on each contig, but one of them changed; or the contig has another name."""
+    text = samtools("view", "-h", "--no-PG", bam)
+    at = text.rindex("\tchr2\t")
+    start = text.rindex("\n", 0, at) + 1
+    one, renamed = tmp_path / "one.sam", tmp_path / "renamed.sam"
+    one.write_text(text[:start] + "X" + text[start + 1 :])
+    (problem,) = verify(dataset, against=str(one)).problems
+    assert "not the same ones" in problem
+    renamed.write_text(text.replace("SN:chrM", "SN:MT").replace("\tchrM\t", "\tMT\t"))
+    assert verify(dataset, against=str(renamed)).problems == ["the contigs of the two differ"]
+
+
+@pytest.mark.parametrize(
+    ("field", "said"), [("records", "15,000 records instead of the 15,001"), ("digest", "digest")]
+)
+def test_verify_compares_with_the_manifest(dataset: Dataset, field: str, said: str) -> None:
+    manifest = replace(dataset.manifest, **{field: getattr(dataset.manifest, field) + 1})
+    (problem,) = verify(Dataset(dataset.store, manifest, 0)).problems
+    assert said in problem
+
+
+def test_verify_counts_the_records_of_each_tile(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = _core.count_records
+    monkeypatch.setattr(_core, "count_records", lambda records: count(records) + 1)
+    problems = verify(dataset).problems
+    assert len(problems) == dataset.manifest.counts["tiles"]
+    assert all("not as many records" in problem for problem in problems)
+
+
+def test_cram_with_a_reference_that_is_none_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    """And nothing is left where the file would have been."""
+    (tmp_path / "ref.fa").write_text("no FASTA\n")
+    with pytest.raises(Bams3Error, match="could not write CRAM") as caught:
+        to_bam(dataset, tmp_path / "out.cram", reference=tmp_path / "ref.fa")
+    assert "the one that the reads were aligned to?" in str(caught.value.hint)
+    with pytest.raises(NotFoundError, match=r"no reference .*none\.fa"):
+        to_bam(dataset, tmp_path / "out.cram", reference=tmp_path / "none.fa")
+    assert {path.name for path in tmp_path.iterdir()} <= {"ref.fa", "ref.fa.fai"}
+
+
 def test_verify_finds_damage(bam: Path, tmp_path: Path) -> None:
     import shutil
 
@@ -95,6 +178,10 @@ def test_verify_finds_damage(bam: Path, tmp_path: Path) -> None:
     with bams3.open(copy) as dataset:
         assert verify(dataset, quick=True).ok
         assert chunk.name in verify(dataset).problems[0]
+    chunk.write_bytes(data[:-1])
+    with bams3.open(copy) as dataset:
+        (problem,) = verify(dataset, quick=True).problems
+        assert f"{chunk.name}: {len(data) - 1:,} bytes instead of {len(data):,}" in problem
     chunk.unlink()
     with bams3.open(copy) as dataset:
         assert "missing" in verify(dataset, quick=True).problems[0]

@@ -162,6 +162,17 @@ def cut(after: int, rst: bool = False) -> Fault:
     return fault
 
 
+def shorten(to: int) -> Fault:
+    """Answer with the first bytes only, as if that were all of the range that was asked for."""
+
+    def fault(handler: Handler) -> bool:
+        response, data = handler.forward()
+        handler.relay(response, data[:to])
+        return True
+
+    return fault
+
+
 def delay(seconds: float) -> Fault:
     """Answer late."""
 

@@ -10,12 +10,15 @@ import os
 import secrets
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Self
+
+from tests.servers.certificates import Certificate
 
 BINARY = Path(__file__).parents[2] / ".cache" / "bin" / "versitygw"
 
@@ -26,10 +29,13 @@ def find() -> str | None:
 
 
 class Versitygw:
-    """The running server, with throw-away keys; the end of the `with` block stops it."""
+    """The running server, with throw-away keys; the end of the `with` block stops it.
 
-    def __init__(self, folder: Path, program: str) -> None:
-        self.folder, self._program = folder, program
+    With a certificate it speaks TLS.
+    """
+
+    def __init__(self, folder: Path, program: str, certificate: Certificate | None = None) -> None:
+        self.folder, self._program, self._certificate = folder, program, certificate
         self.access_key = f"test{secrets.token_hex(8)}"
         self.secret_key = secrets.token_hex(20)
         self.port = free_port()
@@ -39,6 +45,11 @@ class Versitygw:
             self._process = subprocess.Popen(
                 [
                     *(program, "--quiet", "--keep-alive", "--port", f"127.0.0.1:{self.port}"),
+                    *(
+                        ("--cert", certificate.path, "--key", certificate.key)
+                        if certificate
+                        else ()
+                    ),
                     *("--iam-dir", str(folder / "iam")),
                     *("posix", "--sidecar", str(folder / "meta"), str(folder / "data")),
                 ],
@@ -55,7 +66,7 @@ class Versitygw:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self._certificate else ''}://127.0.0.1:{self.port}"
 
     @property
     def environ(self) -> dict[str, str]:
@@ -84,9 +95,10 @@ class Versitygw:
         return {"AWS_ACCESS_KEY_ID": name, "AWS_SECRET_ACCESS_KEY": secret}
 
     def _wait(self) -> None:
+        trusting = ssl._create_unverified_context() if self._certificate else None
         for _ in range(200):
             try:
-                urllib.request.urlopen(self.url, timeout=1).close()
+                urllib.request.urlopen(self.url, timeout=1, context=trusting).close()
             except urllib.error.HTTPError as error:
                 error.close()
                 return

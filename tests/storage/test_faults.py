@@ -10,7 +10,7 @@ import pytest
 from bams3.errors import Bams3Error, ExistsError, NotFoundError, StorageError
 from bams3.storage import StorageOptions, Store, open_input, open_store
 from tests.servers.fake_s3 import FakeS3
-from tests.servers.proxy import Fault, FaultProxy, cut, delay, fail, reset, trickle
+from tests.servers.proxy import Fault, FaultProxy, cut, delay, fail, reset, shorten, trickle
 from tests.servers.versitygw import Versitygw
 
 DATA = os.urandom(300_000)
@@ -36,7 +36,7 @@ def url(fault_proxy: FaultProxy, s3_server: Versitygw) -> str:
 @pytest.fixture
 def options(fault_proxy: FaultProxy) -> StorageOptions:
     return StorageOptions.resolve(
-        {"timeout": 0.7, "retries": 4, "backoff": 0.01, "retry_seconds": 20}
+        {"timeout": 0.7, "retries": 6, "backoff": 0.01, "retry_seconds": 20}
     )
 
 
@@ -104,6 +104,9 @@ def test_a_listing_goes_on_where_it_broke_off(store: Store, fault_proxy: FaultPr
         proxy.plan(None, None, cut(50), None, reset(), None, cut(1000), cut(1000), match="GET")
         assert [entry.key for entry in paged.list("a")] == names
         assert proxy.faults == 4
+        proxy.plan(*[None] * 8, cut(50), match="GET")  # after what obstore gives at once
+        assert [entry.key for entry in paged.list("a")] == names
+        assert proxy.faults == 1
 
 
 LOST_ANSWERS = {
@@ -123,6 +126,18 @@ def test_a_lost_answer_is_no_lost_race(store: Store, fault_proxy: FaultProxy, fa
     second = store.put_if_match("commit", b"mine too", first)
     assert second == store.head("commit").etag
     assert store.get("commit") == b"mine too"
+
+
+@pytest.mark.parametrize("fault", LOST_ANSWERS)
+def test_a_lost_answer_to_the_last_word_of_a_big_write(
+    store: Store, fault_proxy: FaultProxy, fault: str
+) -> None:
+    """CompleteMultipartUpload arrived; asked again, the server knows of no such upload."""
+    data = DATA * 120
+    fault_proxy.plan(None, LOST_ANSWERS[fault], match="POST")
+    store.put("big", data)
+    assert fault_proxy.faults == 1
+    assert store.get("big") == data
 
 
 @pytest.mark.parametrize("fault", ["500", "503", "reset", "stuck"])
@@ -215,6 +230,8 @@ def test_no_such_bucket(fault_proxy: FaultProxy) -> None:
         store.put("k", b"")
     with pytest.raises(NotFoundError, match="bucket does not exist"):
         list(store.list())
+    with pytest.raises(NotFoundError, match="bucket does not exist"):
+        store.delete_many(["k"])
 
 
 def test_nobody_there(monkeypatch: pytest.MonkeyPatch, fake_s3: FakeS3) -> None:
@@ -237,6 +254,21 @@ def test_streaming_survives(
     with open_input(f"{url}/big", options) as stream:
         assert stream.read() == data
     assert fault_proxy.faults
+
+
+def test_a_short_range_that_looks_whole_is_read_again(
+    url: str, store: Store, options: StorageOptions, fault_proxy: FaultProxy
+) -> None:
+    store.put("k", DATA)
+    for count in (1, 3):
+        fault_proxy.plan(*[shorten(1000)] * count, match="GET")
+        assert store.get("k", 5000, 200_000) == DATA[5000:200_000]
+        fault_proxy.plan(*[shorten(1000)] * count, match="GET")
+        with open_input(f"{url}/k", options) as stream:
+            assert stream.read() == DATA
+    fault_proxy.plan(*[shorten(1000)] * 100, match="GET")
+    with pytest.raises(StorageError, match="1000 bytes came instead of 195000"):
+        store.get("k", 5000, 200_000)
 
 
 def test_streaming_notices_a_replacement(

@@ -41,6 +41,29 @@ def test_http(size: int, ranges: bool, etag: str | None) -> None:
         assert set(server.queries) == {"signature=a%2Fb&x=1"}
 
 
+def test_all_ranges_are_of_one_version(fake_s3: FakeS3) -> None:
+    """The server is asked to refuse another version, rather than to send it."""
+    etag = open_store("s3://b/x").put("k", bytes(20_000_000))
+    fake_s3.reset()
+    with open_input("s3://b/x/k") as stream:
+        assert stream.read() == bytes(20_000_000)
+    conditions = [request.headers.get("if-match") for request in fake_s3.requests]
+    assert conditions == [None, etag, etag]
+
+
+@pytest.mark.parametrize("tags", [('"1"', '"2"'), ('W/"1"', 'W/"2"'), ('"1"', None)])
+def test_a_web_server_that_knows_no_conditions(tags: tuple[str, str | None]) -> None:
+    """Ranges of another version are noticed by their etag."""
+    with FileServer(etag=tags[0]) as server:
+        server.files["/x"] = bytes(75_000_000)
+        with open_input(f"{server.url}/x") as stream:
+            stream.read(1000)
+            server.etag, server.files["/x"] = tags[1], b"\1" * 75_000_000
+            with pytest.raises(StorageError, match="replaced while it was read"):
+                while stream.read(1 << 20):
+                    pass
+
+
 def test_missing(any_store_url: str) -> None:
     with pytest.raises(NotFoundError, match="none"):
         open_input(f"{any_store_url}/none")

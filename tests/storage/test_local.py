@@ -106,6 +106,32 @@ def test_all_is_flushed_before_the_commit(tmp_path: Path, monkeypatch: pytest.Mo
     assert "s" in events[events.index("commit commit") :]
 
 
+def test_all_is_flushed_before_a_replacement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(tmp_path / "s")
+    etag = store.put_if_absent("commit", b"1")
+    store.put("data/x", b"2")
+    events: list[str] = []
+    real_fsync, real_replace = os.fsync, os.replace
+
+    def fsync(descriptor: int) -> None:
+        events.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+        real_fsync(descriptor)
+
+    def replace(source: str, target: str) -> None:
+        events.append(f"commit {os.path.basename(target)}")
+        real_replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    store.put_if_match("commit", b"3", etag)
+    before = events[: events.index("commit commit")]
+    assert {"x", "data", "s"} <= set(before)
+    assert any(name.endswith(".partial") for name in before)
+    assert "s" in events[events.index("commit commit") :]
+
+
 def test_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def link(source: str, target: str) -> None:
         raise PermissionError(1, "no links here")

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from bams3.config import StorageOptions
-from bams3.errors import PermissionDenied, UsageError
+from bams3.errors import NotFoundError, PermissionDenied, UsageError
 from bams3.storage import credentials, open_input, open_store
-from bams3.storage.s3 import _config
+from bams3.storage.s3 import _address, _config
 from bams3.storage.store import copy_between
 from tests.servers.fake_s3 import FakeS3
+from tests.servers.proxy import FaultProxy, fail, reset
 from tests.servers.versitygw import Versitygw
 
 
@@ -80,9 +81,62 @@ def test_copies_on_the_server(fake_s3: FakeS3) -> None:
     fake_s3.reset()
     copy_between(one, "k", two, "l")
     assert [r.method for r in fake_s3.requests] == ["PUT"]
+    other = open_store("s3://other/x")
+    copy_between(one, "k", other, "k")
+    assert [r.method for r in fake_s3.requests] == ["PUT"] * 2
     assert fake_s3.bytes_out < 1000
-    copy_between(one, "k", open_store("s3://other/x"), "k")  # through here
-    assert open_store("s3://other/x").get("k") == bytes(100_000)
+    assert other.get("k") == bytes(100_000)
+
+
+def test_other_options_mean_another_server(fake_s3: FakeS3) -> None:
+    one = open_store("s3://b/one")
+    one.put("k", b"x")
+    with FakeS3() as elsewhere:
+        options = StorageOptions.resolve({"endpoint_url": elsewhere.url})
+        copy_between(one, "k", open_store("s3://b/one", options), "l")
+        assert elsewhere.buckets["b"]["one/l"].data == b"x"
+    assert list(fake_s3.buckets["b"]) == ["one/k"]
+
+
+ODD = ("a b%+/é.chunk", "HLA-A*01:01/%2F?#&'\"")
+
+
+@pytest.mark.parametrize("key", ODD)
+def test_copies_from_bucket_to_bucket_on_the_server(
+    key: str, fault_proxy: FaultProxy, s3_server: Versitygw
+) -> None:
+    buckets = [s3_server.make_bucket(f"{name}-{time.time_ns()}") for name in ("from", "to")]
+    one, two = (open_store(f"{bucket}/pre fix%+") for bucket in buckets)
+    one.put(key, bytes(1_000_000))
+    fault_proxy.plan()
+    copy_between(one, key, two, key)
+    copy_between(one, key, two, "again")
+    assert [line.split()[0] for line in fault_proxy.requests] == ["PUT"] * 2
+    assert fault_proxy.bytes_in + fault_proxy.bytes_out < 2000
+    for name in (key, "again"):
+        assert two.get(name) == bytes(1_000_000)
+    assert sorted(entry.key for entry in two.list()) == sorted([key, "again"])
+    assert [entry.key for entry in one.list()] == [key]
+    with pytest.raises(NotFoundError, match="none"):
+        copy_between(one, "none", two, "k")
+    fault_proxy.plan(fail(503), reset(), reset(arrive=True), match="PUT")
+    copy_between(one, key, two, "third")
+    assert fault_proxy.faults == 3
+    assert two.get("third") == bytes(1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, "https://to.s3.us-east-1.amazonaws.com"),
+        ({"region": "eu-west-1"}, "https://to.s3.eu-west-1.amazonaws.com"),
+        ({"path_style": True}, "https://s3.us-east-1.amazonaws.com/to"),
+        ({"endpoint_url": "http://h:1/"}, "http://h:1/to"),
+        ({"endpoint_url": "http://h:1", "path_style": False}, "http://to.h:1"),
+    ],
+)
+def test_address_of_a_bucket(options: dict[str, Any], expected: str) -> None:
+    assert _address("to", _config("to", StorageOptions(**options), {})) == expected
 
 
 def test_nothing_is_sent_by_opening(fake_s3: FakeS3) -> None:

@@ -69,7 +69,7 @@ def convert(
     storage: StorageOptions,
     **given: Any,
 ) -> None:
-    """Make a dataset of SAM, BAM or CRAM: a file, a URL, or standard input (-).
+    """Make a dataset of SAM, BAM or CRAM. SRC is a file, a URL, or standard input (-).
 
     Coordinate-sorted input keeps its order; other input is sorted as samtools sort does. The
     dataset appears when all of it is written.
@@ -146,7 +146,7 @@ def column_lines(columns: dict[str, int]) -> list[str]:
 @quiet_option
 @storage_options
 def verify(dataset: str, storage: StorageOptions, as_json: bool, quiet: bool, **given: Any) -> None:
-    """Check every object, every tile and the digest of all records; exit 1 if anything is wrong.
+    """Check every object, every tile and the digest of all records. Damage exits with 1.
 
     \b
     bams3 verify s3://bucket/sample.bams3
@@ -215,7 +215,7 @@ def merge(
 @json_option
 @storage_options
 def clean(destination: str, as_json: bool, storage: StorageOptions) -> None:
-    """Remove what a killed conversion left behind; the dataset itself stays.
+    """Remove what a killed conversion left behind. The dataset itself stays.
 
     No conversion to the same place may be under way.
 

@@ -142,7 +142,7 @@ def _format(given: dict[str, Any]) -> str:
 @json_option
 @storage_options
 def stats(dataset: str, as_json: bool, storage: StorageOptions) -> None:
-    """Print counts, coverage, insert sizes and sizes, from the manifest alone.
+    """Print counts, coverage, insert sizes and sizes. Reads the manifest alone.
 
     \b
     bams3 stats sample.bams3
@@ -171,9 +171,15 @@ def stats(dataset: str, as_json: bool, storage: StorageOptions) -> None:
     help="Only reads with all of these bits.",
 )  # fmt: skip
 @click.option(
-    "-F", "--exclude-flags", "-G", "exclude", type=FLAGS, default=0x704, metavar="FLAG",
+    "-F", "--exclude-flags", "exclude", type=FLAGS, default=0x704, metavar="FLAG",
     help="Only reads with none of these bits.  [default: UNMAP,SECONDARY,QCFAIL,DUP]",
 )  # fmt: skip
+@click.option(
+    "-G", "excluded_too", type=FLAGS, default=0, metavar="FLAG", help="Add bits to those of -F."
+)
+@click.option(
+    "-g", "counted_too", type=FLAGS, default=0, metavar="FLAG", help="Take bits away from -F."
+)
 @click.option(
     "-Q", "--min-MQ", "min_mapq", type=click.IntRange(0, 255), default=0, metavar="N",
     help="Least mapping quality.",
@@ -189,9 +195,12 @@ def depth(
     by: str | None,
     output: str,
     storage: StorageOptions,
+    exclude: int,
+    excluded_too: int,
+    counted_too: int,
     **filters: Any,
 ) -> None:
-    """Print the depth of each position, as samtools depth does, or means with --by.
+    """Print the depth of each position, as samtools depth does. With --by: means.
 
     Positions are 1-based; windows are 0-based half-open, as in BED.
 
@@ -203,7 +212,8 @@ def depth(
     from bams3.reads.dataset import open
 
     with open(dataset, storage, regions=regions) as source:
-        asked = source.depth(*regions, bed=bed, **filters)
+        bits = (exclude | excluded_too) & ~counted_too
+        asked = source.depth(*regions, bed=bed, exclude=bits, **filters)
         if by is None:
             _write(output, asked.text(zeros > 0, zeros > 1))
         else:

@@ -32,9 +32,10 @@ def clean(destination: str, *, storage: StorageOptions | None = None) -> CleanSu
         VersionError: The dataset is of a newer version; nothing is removed.
     """
     store = open_store(destination, storage)
-    manifest = _manifest(store)
+    ours = [entry for entry in store.list() if _is_ours(entry.key)]
+    manifest = _manifest(store)  # read after the list, which may take long
     kept = {METADATA} if manifest is None else {METADATA} | manifest.keys() | manifest.hints()
-    left = [entry for entry in store.list() if entry.key not in kept and _is_ours(entry.key)]
+    left = [entry for entry in ours if entry.key not in kept]
     store.delete_many([entry.key for entry in left])
     if manifest is not None:
         mend_hints(store, manifest.index)

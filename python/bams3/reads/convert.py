@@ -137,7 +137,7 @@ def convert(
         qualities: Give up detail of qualities: "bin8", "bin4" or "crumble".
         drop_tags: Leave out these tags.
         drop_names: Leave out read names.
-        reference: FASTA file for CRAM input that needs one.
+        reference: FASTA for CRAM input that needs one: a path, or a URL with a .fai beside it.
         storage: How to reach object stores.
         progress: Called now and then with stage, bytes read, records read, bytes written.
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import threading
 from typing import IO, TYPE_CHECKING, BinaryIO
 
-from bams3.errors import InputError
+from bams3.errors import InputError, NotFoundError
 from bams3.reads.compressed import TRUNCATED
+from bams3.storage import StorageOptions
+from bams3.storage.loopback import Loopback
+from bams3.storage.store import local_path, scheme_of
 
 if TYPE_CHECKING:
     from bams3.reads.inputs import Source
@@ -36,18 +40,27 @@ def _memory_file() -> IO[bytes]:
 def environment() -> dict[str, str]:
     """Return the environment of a child with pysam, which keeps its messages in temporary files."""
     memory = {"TMPDIR": "/dev/shm"} if os.access("/dev/shm", os.W_OK) else {}
-    return {**os.environ, **memory}
+    direct = ",".join(filter(None, [os.environ.get("no_proxy"), "127.0.0.1"]))
+    return {**os.environ, **memory, "no_proxy": direct}
 
 
 class CramStream:
-    """A running child; `output` is its BAM, and ends in an error where the CRAM does."""
+    """A running child; `output` is its BAM, and ends in an error where the CRAM does.
 
-    def __init__(self, source: Source, reference: str | None) -> None:
-        self._source = source
+    Raises:
+        NotFoundError: There is no such reference, or a remote one has no index.
+    """
+
+    def __init__(
+        self, source: Source, reference: str | None, storage: StorageOptions | None = None
+    ) -> None:
+        self._source, self._reference = source, reference
+        self._served = _served(reference, storage) if reference else None
         self._errors = _memory_file()
         command = [sys.executable, "-m", "bams3.reads.cram_reader", "-"]
+        given = self._served.address if self._served else reference and local_path(reference)
         self._child = subprocess.Popen(
-            command + ([reference] if reference else []),
+            command + ([given] if given else []),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -82,23 +95,57 @@ class CramStream:
         if self._failure is not None:
             raise self._failure
         if code != 0:
-            raise InputError(f"{self._source.name}: {self._complaint() or f'exit code {code}'}")
+            if self._served and self._served.failure:
+                raise self._served.failure
+            complaint = self._complaint() or f"exit code {code}"
+            raise InputError(f"{self._source.name}: {complaint}", self._hint(complaint))
 
     def _complaint(self) -> str:
         self._errors.seek(0)
         lines = self._errors.read()[-4000:].decode(errors="replace").splitlines()
         wanted = [line.strip() for line in lines if line.startswith(("[E", "samtools", "[main"))]
-        return "; ".join(wanted or lines)[:1000]
+        if self._served:
+            wanted = [line.replace(self._served.address, str(self._reference)) for line in wanted]
+        return "; ".join(re.sub(r"^\[E::\w+\] ", "", line) for line in wanted or lines)[:1000]
+
+    def _hint(self, complaint: str) -> str | None:
+        if "reference" not in complaint.lower():
+            return None
+        if self._reference is None:
+            return "give the FASTA that the reads were aligned to: --reference ref.fa"
+        return f"were the reads aligned to {self._reference}? Give that FASTA with --reference"
 
     def close(self) -> None:
         """End the child."""
         if self._child.poll() is None:
             self._child.kill()
         self._child.wait()
+        if self._served is not None:
+            self._served.close()
         if self._child.stdout is not None:
             self._child.stdout.close()
         self._feeder.join(timeout=5)
         self._errors.close()
+
+
+def _served(reference: str, storage: StorageOptions | None) -> Loopback | None:
+    """Serve a remote reference to the child; None for a path. Raises NotFoundError."""
+    if scheme_of(reference) in ("", "file"):
+        if not os.path.isfile(local_path(reference)):
+            raise NotFoundError(f"{reference}: there is no such reference")
+        return None
+    served = Loopback(reference, storage)
+    try:
+        served.find()
+        served.find(".fai")
+    except NotFoundError as error:
+        served.close()
+        hint = "a remote reference needs its index beside it: samtools faidx writes it"
+        raise NotFoundError(error.message, hint) from error
+    except BaseException:
+        served.close()
+        raise
+    return served
 
 
 class _Checked:

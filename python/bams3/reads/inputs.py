@@ -78,7 +78,7 @@ class Input(AbstractContextManager["Input"]):
         self._cram: CramStream | None = None
         try:
             self._source = Source(self._file, name)
-            self._start(reference)
+            self._start(reference, storage)
         except BaseException:
             self.close()
             raise
@@ -93,10 +93,10 @@ class Input(AbstractContextManager["Input"]):
         """Bytes of the input that were read so far."""
         return self._source.bytes_read
 
-    def _start(self, reference: str | None) -> None:
+    def _start(self, reference: str | None, storage: StorageOptions | None) -> None:
         head = self._source.head
         if head.startswith(b"CRAM"):
-            self._cram = CramStream(self._source, reference)
+            self._cram = CramStream(self._source, reference, storage)
             inner = Source(self._cram.output, self.name)
             data = self._inflated(inner)
         elif head.startswith(b"\x1f\x8b"):

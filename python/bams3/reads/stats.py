@@ -169,4 +169,4 @@ def _size_table(sizes: Mapping[str, Any]) -> Iterator[str]:
     yield f"{'Column':<12} {'bytes':>15} {'share':>7}"
     for name, count in sorted(columns.items(), key=lambda item: -item[1]):
         yield f"{name:<12} {count:>15,} {count / total:>7.1%}"
-    yield f"{'all objects':<12} {sizes['total']:>15,}"
+    yield f"{'data, header':<12} {sizes['total']:>15,}"

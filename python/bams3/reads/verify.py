@@ -58,7 +58,7 @@ def verify(
     Args:
         dataset: What to check.
         against: A SAM, BAM or CRAM file whose records must be the same, in any order.
-        reference: FASTA for CRAM.
+        reference: FASTA for CRAM: a path, or a URL with a .fai beside it.
         quick: Only compare existence and sizes of the objects.
         threads: By default one for each CPU.
         storage: How to reach `against`.

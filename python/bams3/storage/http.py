@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
 from bams3.config import StorageOptions
-from bams3.errors import UsageError
+from bams3.errors import Bams3Error, UsageError
 from bams3.storage.remote import Handle, RemoteStore, client_options, reason, retry_config
 from bams3.storage.store import Data, Entry
 
@@ -71,5 +71,7 @@ def client(url: str, options: StorageOptions) -> HttpClient:
             client_options=client_options(options, url),  # type: ignore[arg-type]
             retry_config=retry_config(options),  # type: ignore[arg-type]
         )
+    except Bams3Error:
+        raise
     except Exception as error:
         raise UsageError(f"{url}: {reason(error)}") from error

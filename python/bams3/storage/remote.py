@@ -26,6 +26,7 @@ from bams3.errors import (
     NotFoundError,
     PermissionDenied,
     StorageError,
+    UsageError,
 )
 from bams3.storage.credentials import HINT
 from bams3.storage.store import Head, Span, check_key, check_span
@@ -226,6 +227,11 @@ def translate(error: Exception, url: str) -> Bams3Error:
             f"{url}: the bucket is in another region" + (f": {why}" if code else ""),
             "set --aws-region or AWS_REGION",
         )
+    if is_untrusted(error):
+        return StorageError(
+            f"{url}: the certificate of the server is not trusted: {_distrust(error)}",
+            "AWS_CA_BUNDLE names a PEM file of further authorities; is it that of this server?",
+        )
     if code == "NoSuchBucket":
         return NotFoundError(
             f"{url}: the bucket does not exist", "check its name and --endpoint-url"
@@ -239,6 +245,10 @@ def translate(error: Exception, url: str) -> Bams3Error:
         )
     if status == 412 or type(error).__name__ in ("AlreadyExistsError", "PreconditionError"):
         return ExistsError(f"{url}: exists already or was changed by another writer: {why}")
+    if "Range request not supported" in why:
+        return StorageError(
+            f"{url}: the server serves no byte ranges", "copy it to a disk or an S3 bucket"
+        )
     return StorageError(f"{url}: {why}", _hint(status, why))
 
 
@@ -253,6 +263,16 @@ def _hint(status: int | None, why: str) -> str:
 def is_redirect(error: Exception) -> bool:
     """Whether the store points to another region."""
     return "redirect without LOCATION" in str(error) or status_of(error) in (301, 307)
+
+
+def is_untrusted(error: Exception) -> bool:
+    """Whether the server has shown a certificate that does not prove who it is."""
+    return bool(_distrust(error))
+
+
+def _distrust(error: Exception) -> str:
+    match = re.search(r"InvalidCertificate\(\s*(\w+)", str(error))
+    return match[1] if match else ""
 
 
 def is_lost(error: Exception) -> bool:
@@ -312,7 +332,7 @@ def client_options(options: StorageOptions, url: str | None) -> dict[str, Any]:
     """Return obstore's settings of the HTTP client.
 
     Raises:
-        NotFoundError: The file that AWS_CA_BUNDLE names does not exist.
+        UsageError: AWS_CA_BUNDLE names no file of certificates.
     """
     return _authorities() | {
         "allow_http": bool(url) and str(url).startswith("http://"),
@@ -330,9 +350,12 @@ def _authorities() -> dict[str, Any]:
         return {}
     try:
         with open(path, "rb") as file:
-            return {"root_certificate": file.read()}
+            certificates = file.read()
     except OSError as error:
-        raise NotFoundError(f"AWS_CA_BUNDLE={path}: {error.strerror}") from error
+        raise UsageError(f"AWS_CA_BUNDLE={path}: {error.strerror}") from error
+    if b"-----BEGIN CERTIFICATE-----" not in certificates:
+        raise UsageError(f"AWS_CA_BUNDLE={path}: has no certificates", "name a PEM file")
+    return {"root_certificate": certificates}
 
 
 def retry_config(options: StorageOptions, retries: int | None = None) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from bams3.storage.remote import (
     client_options,
     is_lost,
     is_redirect,
+    is_untrusted,
     reason,
     repeated,
     retry_config,
@@ -34,6 +34,7 @@ _SINGLE = 32 << 20
 """Objects of more bytes are uploaded in parts."""
 _UPLOAD_PART = 16 << 20
 _DELETE_BATCH = 1000
+_REGION = "us-east-1"
 
 
 class S3Store(RemoteStore):
@@ -48,6 +49,7 @@ class S3Store(RemoteStore):
         super().__init__(
             url, f"{folder}/" if folder else "", client(self._bucket, options), options
         )
+        self._copiers: dict[str, S3Client] = {self._bucket: self._client}
 
     def put(self, key: str, data: Data) -> str:
         """Write an object, replacing what is there; beyond 32 MiB in parts of 16 MiB."""
@@ -108,8 +110,7 @@ class S3Store(RemoteStore):
 
         paths = (self._prefix + check_key(key) for key in keys)
         while batch := [*islice(paths, _DELETE_BATCH)]:
-            with suppress(NotFoundError):
-                repeated(partial(obstore.delete, self._client, batch), self._options, self._url)
+            repeated(partial(obstore.delete, self._client, batch), self._options, self._url)
 
     def copy(self, source: str, target: str) -> None:
         """Copy an object inside the store, on the server's side."""
@@ -118,19 +119,26 @@ class S3Store(RemoteStore):
     def copy_from(self, other: S3Store, source: str, target: str) -> bool:
         """Copy an object of another store on the server's side; False where it cannot be done.
 
-        Both stores have to be in one bucket and reached with the same options.
+        Both stores have to be reached with the same options; their buckets may differ.
 
         Raises:
             NotFoundError: There is no such object.
         """
         import obstore
 
-        if (self._bucket, self._options) != (other._bucket, other._options):
+        if self._options != other._options:
             return False
-        handle = other._handle(source)
-        act = partial(obstore.copy, self._client, handle.path, self._prefix + check_key(target))
+        handle, path = other._handle(source), self._prefix + check_key(target)
+        act = partial(obstore.copy, self._copier(other._bucket), handle.path, path)
         repeated(act, self._options, handle.url)
         return True
+
+    def _copier(self, source: str) -> S3Client:
+        """Return a client that copies from the bucket `source` into this store's."""
+        with self._guard:
+            if source not in self._copiers:
+                self._copiers[source] = client(source, self._options, into=self._bucket)
+            return self._copiers[source]
 
     def _put_conditionally(self, key: str, data: Data, mode: Any) -> str:
         """Write in one request under a condition, which holds over lost answers too."""
@@ -147,7 +155,7 @@ class S3Store(RemoteStore):
                 return result["e_tag"] or ""
             except Exception as error:
                 failure, status = _conditional(error, handle.url), status_of(error)
-                if not _transient(status) or is_redirect(error):
+                if not _transient(status) or is_redirect(error) or is_untrusted(error):
                     if uncertain and status == 412 and self._holds(key, data):
                         return self.head(key).etag
                     raise failure from error
@@ -196,12 +204,21 @@ def split_url(url: str) -> tuple[str, str]:
     return bucket, check_key(key) if key else ""
 
 
-def client(bucket: str, options: StorageOptions, retries: int | None = None) -> S3Client:
-    """Return an obstore client of a bucket; nothing is sent yet."""
+def client(
+    bucket: str, options: StorageOptions, retries: int | None = None, into: str | None = None
+) -> S3Client:
+    """Return an obstore client of a bucket; nothing is sent yet.
+
+    One with `into` is good for copies alone: it sends its requests to that bucket, and names
+    `bucket` as that of the source, which is how S3 copies from one bucket to another.
+    """
     from obstore.store import S3Store as Client
 
     chain = settings(options)
-    config = _config(bucket, options, chain.pop("config"))
+    config = _config(into or bucket, options, chain.pop("config"))
+    if into:  # obstore takes a virtual host, given in full, as it is
+        config |= {"aws_endpoint_url_s3": _address(into, config)}
+        config |= {"virtual_hosted_style_request": True}
     endpoint = config.get("aws_endpoint_url_s3")
     try:
         return Client(
@@ -211,6 +228,8 @@ def client(bucket: str, options: StorageOptions, retries: int | None = None) -> 
             retry_config=retry_config(options, retries),  # type: ignore[arg-type]
             **chain,
         )
+    except Bams3Error:
+        raise
     except Exception as error:
         raise UsageError(f"s3://{bucket}: {reason(error)}") from error
 
@@ -232,6 +251,15 @@ def _config(bucket: str, options: StorageOptions, found: dict[str, Any]) -> Any:
     if options.sse:
         config |= _encryption(options.sse)
     return config
+
+
+def _address(bucket: str, config: dict[str, Any]) -> str:
+    """Return the whole address of a bucket, of AWS where the configuration has no endpoint."""
+    endpoint, hosted = config.get("aws_endpoint_url_s3"), config["virtual_hosted_style_request"]
+    if endpoint and hosted:
+        return str(endpoint)
+    endpoint = endpoint or f"https://s3.{config.get('region', _REGION)}.amazonaws.com"
+    return _hosted(endpoint, bucket) if hosted else f"{endpoint.rstrip('/')}/{bucket}"
 
 
 def _hosted(endpoint: str, bucket: str) -> str:

@@ -206,10 +206,10 @@ def copy_between(
     target_key: str,
     check: Callable[[bytes], None] | None = None,
 ) -> None:
-    """Copy an object from one store to another, on the server's side where both share a bucket.
+    """Copy an object from one store to another, on the server's side between S3 buckets.
 
-    Else it passes through memory, whole: meant for the objects of a dataset (at most 64 MiB);
-    `check` may refuse what was read.
+    These have to be reached with the same options. Else it passes through memory, whole: meant for
+    the objects of a dataset (at most 64 MiB); `check` may refuse what was read.
 
     Raises:
         NotFoundError: There is no such object.
