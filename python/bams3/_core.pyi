@@ -215,7 +215,11 @@ class Stats:
 
 @final
 class Index:
-    """Contigs, chunks and tiles of a dataset."""
+    """Contigs, chunks and tiles of a dataset.
+
+    Tiles of contigs that have a table are not there before it is loaded: `size`, `rows`, `tiles`
+    and `overlapping` raise RuntimeError where they would have to know them.
+    """
     def __new__(cls, contigs: Sequence[tuple[str, int]]) -> Index: ...
     def add_chunk(
         self,
@@ -230,21 +234,46 @@ class Index:
     def from_bytes(data: bytes) -> Index: ...
     contigs: list[tuple[str, int]]
     chunks: list[ChunkRow]
+    tables: list[TableRow]
+    def size(self, chunk: int) -> int:
+        """Return the bytes of the object of a chunk."""
     def rows(self, chunk: int) -> list[TileRow]: ...
     def tiles(self, chunk: int) -> list[TilePlace]: ...
     def overlapping(self, tid: int, start: int, end: int) -> list[TilePlace]:
         """Return the tiles that can hold records of contig `tid` overlapping [start, end)."""
+    def tiles_alone(self) -> list[tuple[int, int]]:
+        """Return the contigs, in dataset order, that have chunks to themselves in no table.
+
+        With each goes the number of their tiles.
+        """
+    def table(self, tid: int) -> bytes:
+        """Return the bytes of a table of those tiles of a contig."""
+    def move_out(self, tid: int, size: int, digest: int) -> None:
+        """Leave them, which stay loaded, to a table of that size and XXH3-64.
+
+        Contigs come in dataset order.
+        """
+    def load(self, tid: int, data: bytes) -> None:
+        """Take the tiles of a contig from the bytes of its table. Any thread may."""
 
 @final
 class ChunkRow:
+    """What names a chunk."""
+
     first_tid: int
     last_tid: int
     start: int
     end: int
     digest: int
+
+@final
+class TableRow:
+    """A tile table that is an object of its own: contig, length and XXH3-64."""
+
+    tid: int
     size: int
-    reads: int
-    tiles: int
+    digest: int
+    loaded: bool
 
 @final
 class TilePlace:

@@ -86,6 +86,19 @@ def parse_region(text: str, contigs: Mapping[str, object] | Sequence[str]) -> Re
     return _with_span(name, span, text)
 
 
+def likely_contig(region: str | Region) -> str | None:
+    """Return the contig of a region where the contigs are not known, "*" for unplaced reads.
+
+    A name with a colon may be cut short. None: it is no region of one contig.
+    """
+    name = region.contig if isinstance(region, Region) else region
+    if name == EVERYTHING.contig:
+        return None
+    if isinstance(region, str) and region.startswith("{"):
+        return region[1:].partition("}")[0]
+    return name if isinstance(region, Region) else region.rpartition(":")[0] or region
+
+
 def _split_quoted(text: str) -> tuple[str, str | None]:
     """Split `{name}:span`; the span is None where there is none."""
     close = text.find("}")

@@ -12,6 +12,8 @@ pub mod digest;
 pub mod error;
 pub mod header;
 pub mod index;
+#[cfg(test)]
+mod index_tests;
 pub mod loss;
 pub mod merge;
 pub mod mixing;

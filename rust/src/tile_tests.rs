@@ -11,10 +11,10 @@ use crate::tile::{decode, encode, Options, Tile};
 const EFFORTS: [Effort; 3] = [Effort::Fast, Effort::Balanced, Effort::Small];
 
 /// Numbers without a pattern.
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % limit
@@ -119,27 +119,12 @@ fn forged_sections_never_panic() {
 }
 
 #[test]
-fn forged_indexes_and_statistics_never_panic() {
-    use crate::index::{Entry, Index};
+fn forged_statistics_never_panic() {
     let tile = coded(&records(8, 50), Effort::Fast);
-    let mut index = Index { contigs: vec![("c".to_owned(), 100_000)], ..Index::default() };
-    let entry = Entry {
-        extent: tile.extent,
-        core_length: tile.core.len() as u64,
-        rest_length: tile.rest.len() as u64,
-    };
-    index.add_chunk(0, 1 << 20, 77, &[entry, entry]);
-    let (bytes, stats) = (index.to_bytes(), tile.stats.to_bytes());
-    assert_eq!(Index::from_bytes(&bytes).unwrap(), index);
+    let stats = tile.stats.to_bytes();
     assert_eq!(crate::stats::Stats::from_bytes(&stats).unwrap(), tile.stats);
     let mut random = Random(9);
     for _ in 0..20_000 {
-        let mut bad = bytes.clone();
-        let at = random.below(bad.len() as u64) as usize;
-        bad[at] = random.below(256) as u8;
-        if let Ok(index) = Index::from_bytes(&bad) {
-            index.overlapping(0, 0, 1000);
-        }
         let mut bad = stats.clone();
         let at = random.below(bad.len() as u64) as usize;
         bad[at] = random.below(256) as u8;

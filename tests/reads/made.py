@@ -89,7 +89,7 @@ def records_of(store: Store, manifest: Manifest) -> bytes:
     out, index = [], manifest.index
     for number, chunk in enumerate(index.chunks):
         data = store.get(chunk_key(index.contigs, chunk))
-        assert len(data) == chunk.size
+        assert len(data) == index.size(number)
         for place in index.tiles(number):
             core, rest = (data[at : at + size] for at, size in (place.core, place.rest))
             out.append(_core.decode_tile(core, rest))

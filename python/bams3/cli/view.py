@@ -86,7 +86,7 @@ def query(
     """
     from bams3.reads.dataset import open
 
-    with open(dataset, storage) as source:
+    with open(dataset, storage, regions=regions) as source:
         selected = source.query(
             *regions, bed=bed, require=given["require"], exclude=given["exclude"],
             exclude_all=given["exclude_all"], min_mapq=given["min_mapq"], once=given["once"],
@@ -202,7 +202,7 @@ def depth(
     """
     from bams3.reads.dataset import open
 
-    with open(dataset, storage) as source:
+    with open(dataset, storage, regions=regions) as source:
         asked = source.depth(*regions, bed=bed, **filters)
         if by is None:
             _write(output, asked.text(zeros > 0, zeros > 1))
@@ -244,7 +244,8 @@ def to_bam(
 
     index, pg = not given.pop("no_index"), not given.pop("no_pg")
     quiet = quiet or output == "-"
-    with open(dataset, storage) as source, Progress("to-bam", quiet or as_json) as progress:
+    opened = open(dataset, storage, regions=given["regions"])
+    with opened as source, Progress("to-bam", quiet or as_json) as progress:
         done = to_bam(
             source, output, index=index, pg=pg, command_line=_command_line(),
             progress=progress.counted, **given,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bams3.errors import NotFoundError
 from bams3.reads.manifest import METADATA, Manifest
 from bams3.reads.marks import MARKS
+from bams3.reads.tables import mend_hints
 from bams3.storage import StorageOptions, Store, open_store
 
 
@@ -21,6 +22,8 @@ class CleanSummary:
 def clean(destination: str, *, storage: StorageOptions | None = None) -> CleanSummary:
     """Remove the objects of ours at `destination` that no manifest refers to.
 
+    Hints, copies of tile tables, that a killed conversion left missing or old are made anew.
+
     Only names that a conversion gives are looked at. No conversion to the same place may be
     under way: its objects are not yet referred to.
 
@@ -29,24 +32,28 @@ def clean(destination: str, *, storage: StorageOptions | None = None) -> CleanSu
         VersionError: The dataset is of a newer version; nothing is removed.
     """
     store = open_store(destination, storage)
-    kept = _referred(store) | {METADATA}
+    manifest = _manifest(store)
+    kept = {METADATA} if manifest is None else {METADATA} | manifest.keys() | manifest.hints()
     left = [entry for entry in store.list() if entry.key not in kept and _is_ours(entry.key)]
     store.delete_many([entry.key for entry in left])
+    if manifest is not None:
+        mend_hints(store, manifest.index)
     return CleanSummary(len(left), sum(entry.size for entry in left))
 
 
-def _referred(store: Store) -> set[str]:
+def _manifest(store: Store) -> Manifest | None:
     try:
         data = store.get(METADATA)
     except NotFoundError:
-        return set()
-    return Manifest.from_bytes(data, store.url_of(METADATA)).keys()
+        return None
+    return Manifest.from_bytes(data, store.url_of(METADATA))
 
 
 def _is_ours(key: str) -> bool:
     folder, _, name = key.rpartition("/")
     if name.startswith(".") and name.endswith(".partial"):
-        return folder == "" or key.startswith(("data/", "_spill/"))
+        return folder == "" or key.startswith(("data/", "_index/", "_spill/"))
     chunk = key.startswith("data/") and key.endswith(".chunk")
     spill = key.startswith("_spill/") and (name.endswith(".spill") or name in MARKS)
-    return chunk or spill or (key.startswith("_header.") and key.endswith(".zst"))
+    table = key.startswith("_index/") and key.endswith((".tiles", ".hint"))
+    return chunk or spill or table or (key.startswith("_header.") and key.endswith(".zst"))

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bams3 import _core
 from bams3.errors import Bams3Error, CorruptError, NotFoundError, StorageError
 from bams3.reads.fetch import Source
-from bams3.reads.manifest import MAX_HEADER, METADATA, Manifest, chunk_key, header_key
+from bams3.reads.manifest import (
+    MAX_HEADER,
+    METADATA,
+    UNMAPPED,
+    Manifest,
+    chunk_key,
+    escape,
+    header_key,
+)
+from bams3.regions import UNPLACED, Region, likely_contig
 from bams3.storage import open_store
 
 if TYPE_CHECKING:
@@ -20,7 +29,6 @@ if TYPE_CHECKING:
     from bams3.config import StorageOptions
     from bams3.reads.depth import DepthQuery
     from bams3.reads.query import Query
-    from bams3.regions import Region
     from bams3.storage import Store
 
 
@@ -64,8 +72,25 @@ class Dataset:
 
     @property
     def index(self) -> Index:
-        """Contigs, chunks and tiles."""
+        """Contigs, chunks and tiles, these as far as they are loaded."""
         return self.manifest.index
+
+    def load(self, tids: Collection[int] | None = None) -> None:
+        """Read what is missing of the index, of some contigs or of all, in one round.
+
+        Only the manifests of large datasets leave anything out. Queries load what they need.
+
+        Raises:
+            CorruptError: A tile table is missing or damaged.
+            StorageError: The dataset was replaced.
+        """
+        if any(not table.loaded for table in self.index.tables):
+            from bams3.reads import tables
+
+            try:
+                tables.load(self.store, self.index, tids)
+            except NotFoundError as error:
+                raise self._gone(error) from error
 
     @cached_property
     def header(self) -> Header:
@@ -97,6 +122,7 @@ class Dataset:
             self.store,
             chunks,
             lambda chunk: chunk_key(contigs, chunks[chunk]),
+            self.index.size,
             len(contigs),
             self._gone,
         )
@@ -180,20 +206,44 @@ class Dataset:
         return summary(self)
 
 
-def open(url: str | os.PathLike[str], options: StorageOptions | None = None) -> Dataset:
-    """Open a dataset on disk, S3 or HTTP, with one request.
+def open(
+    url: str | os.PathLike[str],
+    options: StorageOptions | None = None,
+    *,
+    regions: Iterable[str | Region] = (),
+) -> Dataset:
+    """Open a dataset on disk, S3 or HTTP, in one round of requests.
+
+    Args:
+        url: Where it lies.
+        options: How to reach object stores.
+        regions: What will be asked first: the index of a large dataset that this needs is fetched
+            at the same time. Whatever is asked, the answer is the same.
 
     Raises:
         NotFoundError: There is no dataset.
         CorruptError: The manifest is damaged.
         VersionError: The dataset was written by a newer format.
     """
+    from bams3.reads.tables import Hints
+
     store = open_store(url, options)
+    hints = Hints(store, _names(regions))
     try:
         data = store.get(METADATA)
+        manifest = Manifest.from_bytes(data, store.url_of(METADATA))
+        hints.use(manifest.index)
     except NotFoundError as error:
         raise NotFoundError(
             f"there is no dataset at {store.url}", hint="a dataset is a folder with _metadata.json"
         ) from error
-    manifest = Manifest.from_bytes(data, store.url_of(METADATA))
+    finally:
+        hints.stop()
     return Dataset(store, manifest, _core.hash64(data))
+
+
+def _names(regions: Iterable[str | Region]) -> Iterable[str]:
+    """Return the contigs that regions seem to lie on, as they are named in keys."""
+    contigs = [likely_contig(region) for region in regions]
+    names = {name for name in contigs if name and name.isascii() and name.isprintable()}
+    return [UNMAPPED if name == UNPLACED.contig else escape(name) for name in names]

@@ -122,6 +122,7 @@ class DepthQuery:
 
     def _targets(self, zeros: bool, unused: bool) -> Iterator[Target]:
         """Yield what to read, contig by contig; not those where nothing is to be said."""
+        self.dataset.load({self.dataset.tids[contig] for contig, _ in self._wanted})
         for contig, intervals in self._wanted:
             tid, length = self.dataset.tids[contig], self.dataset.contigs[contig]
             places = tiles_of(self.dataset.index, tid, intervals)

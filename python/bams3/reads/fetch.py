@@ -55,7 +55,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where chunks lie: the store, the rows of the index and the key of each.
+    """Where chunks lie: the store, and the row of the index, the key and the size of each.
 
     `contigs` is their number, `gone` says why an object is not there.
     """
@@ -63,6 +63,7 @@ class Source:
     store: Store
     chunks: Sequence[ChunkRow]
     key: Callable[[int], str]
+    size: Callable[[int], int]
     contigs: int
     gone: Callable[[NotFoundError], Bams3Error]
 
@@ -105,8 +106,7 @@ class Source:
             raise self.gone(error) from error
 
     def _check(self, chunk: int, data: bytes) -> None:
-        row = self.chunks[chunk]
-        if len(data) != row.size or _core.hash64(data) != row.digest:
+        if len(data) != self.size(chunk) or _core.hash64(data) != self.chunks[chunk].digest:
             raise CorruptError(f"{self.store.url_of(self.key(chunk))}: fails its checksum")
 
     def sections(
@@ -168,7 +168,7 @@ def _pieces(source: Source, places: Iterable[TilePlace], parts: Parts) -> Iterat
     """Group consecutive tiles by chunk and choose the ranges to read."""
     for chunk, group in groupby(places, key=lambda place: place.chunk):
         tiles = tuple(group)
-        ranges = _ranges(tiles, parts, source.chunks[chunk].size)
+        ranges = _ranges(tiles, parts, source.size(chunk))
         yield Piece(chunk, ranges, tiles)
 
 

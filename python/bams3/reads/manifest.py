@@ -21,6 +21,7 @@ FORMAT = "bams3"
 VERSION = (1, 0)
 METADATA = "_metadata.json"
 SPILL = "_spill"
+UNMAPPED = "unmapped"
 MAX_HEADER = 1 << 30
 MAX_BLOB = 1 << 30
 _LONGEST_NAME = 80
@@ -41,18 +42,19 @@ class ChunkPlace(NamedTuple):
 def chunk_key(contigs: list[tuple[str, int]], chunk: ChunkPlace | _core.ChunkRow) -> str:
     """Return the key of a chunk; contig names cannot lead out of `data/`."""
     start, end, digest = chunk.start, chunk.end, chunk.digest
-    if chunk.first_tid < 0:
-        folder = "unmapped"
-    else:
-        names = [contigs[chunk.first_tid][0], contigs[chunk.last_tid][0]]
-        folder = "+".join(escape(name) for name in names[: 1 + (names[0] != names[1])])
+    names = [_name(contigs, chunk.first_tid), _name(contigs, chunk.last_tid)]
+    folder = "+".join(names[: 1 + (names[0] != names[1])])
     return f"data/{folder}/{start:09d}-{end:09d}.{digest:016x}.chunk"
+
+
+def _name(contigs: list[tuple[str, int]], tid: int) -> str:
+    return UNMAPPED if tid < 0 else escape(contigs[tid][0])
 
 
 def escape(contig: str) -> str:
     """Escape a contig name for use in a key: reversible, unless it is very long."""
     escaped = quote(contig, safe="_.-").replace("~", "%7E")
-    if contig in ("unmapped", ".", ".."):
+    if contig in (UNMAPPED, ".", ".."):
         escaped = f"%{ord(contig[0]):02X}{escaped[1:]}"
     if len(escaped) > _LONGEST_NAME:
         digest = _core.hash64(contig.encode())
@@ -68,6 +70,21 @@ def contig_start(escaped: str) -> str:
 def header_key(digest: int) -> str:
     """Return the key of the header object."""
     return f"_header.{digest:016x}.zst"
+
+
+def table_key(contigs: list[tuple[str, int]], table: _core.TableRow) -> str:
+    """Return the key of a tile table."""
+    return f"_index/{_name(contigs, table.tid)}.{table.digest:016x}.tiles"
+
+
+def table_hint(contigs: list[tuple[str, int]], table: _core.TableRow) -> str:
+    """Return the key of the copy of a tile table that is found without the manifest."""
+    return hint_key(_name(contigs, table.tid))
+
+
+def hint_key(name: str) -> str:
+    """Return the key of a hint. `name`: escaped name of a contig, or `UNMAPPED`."""
+    return f"_index/{name}.hint"
 
 
 @dataclass(frozen=True)
@@ -126,7 +143,12 @@ class Manifest:
         """Return the keys of all objects of the dataset but the manifest."""
         contigs = self.index.contigs
         chunks = {chunk_key(contigs, chunk) for chunk in self.index.chunks}
-        return chunks | {header_key(self.header_digest)}
+        tables = {table_key(contigs, table) for table in self.index.tables}
+        return chunks | tables | {header_key(self.header_digest)}
+
+    def hints(self) -> set[str]:
+        """Return the keys of the copies of tile tables, which may be missing or another's."""
+        return {table_hint(self.index.contigs, table) for table in self.index.tables}
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str = METADATA) -> Manifest:

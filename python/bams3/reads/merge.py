@@ -77,6 +77,8 @@ def merge(
     with ExitStack() as stack:
         opened = [stack.enter_context(open(source, storage)) for source in sources]
         _check_contigs(opened)
+        for dataset in opened:
+            dataset.load()
         text = headers.merge([dataset.header.text for dataset in opened])
         fetching, decoding, workers = stack.enter_context(pools(threads))
         uploads = stack.enter_context(ThreadPoolExecutor(4))
@@ -160,7 +162,7 @@ class _Merge:
                 self._copy(group, writer, store)
             else:
                 self._encode(group, writer)
-            done += sum(self._row(part).reads for part in group)
+            done += sum(row.reads for part in group for row in self._rows(part))
             if progress:
                 progress(done)
         encoded = writer.chunks
@@ -168,20 +170,21 @@ class _Merge:
         written += self.destination.uploads.bytes_written
         return MergeSummary(store.url, done, self.copied, encoded, written)
 
-    def _row(self, part: Part) -> _core.ChunkRow:
-        return self.datasets[part.source].source.chunks[part.chunk]
+    def _rows(self, part: Part) -> list[_core.TileRow]:
+        return self.datasets[part.source].index.rows(part.chunk)
 
     def _copy(self, group: Sequence[Part], writer: ChunkWriter, store: Any) -> None:
         """Copy chunks as they are."""
         for part in group:
-            dataset, row = self.datasets[part.source], self._row(part)
+            dataset = self.datasets[part.source]
+            row = dataset.source.chunks[part.chunk]
             key = dataset.source.key(part.chunk)
             self.destination.uploads.note(key)
             dataset.source.copy(part.chunk, store)
             tiles = dataset.index.tiles(part.chunk)
             lengths = [(tile.core[1], tile.rest[1]) for tile in tiles]
-            rows = dataset.index.rows(part.chunk)
-            entries = [(tile, *pair) for tile, pair in zip(rows, lengths, strict=True)]
+            rows = zip(self._rows(part), lengths, strict=True)
+            entries = [(tile, *pair) for tile, pair in rows]
             writer.index.add_chunk(row.start, row.end, row.digest, entries)
             self.copied += 1
 
@@ -240,10 +243,9 @@ class _Merge:
         stats = _core.Stats()
         for manifest in manifests:
             stats.merge(manifest.stats)
-        chunks = writer.index.chunks
-        records = sum(chunk.reads for chunk in chunks)
-        data = sum(chunk.size for chunk in chunks)
-        tiles = sum(chunk.tiles for chunk in chunks)
+        chunks = range(len(writer.index.chunks))
+        tiles = [row.reads for chunk in chunks for row in writer.index.rows(chunk)]
+        records, data = sum(tiles), sum(map(writer.index.size, chunks))
         profiles = {manifest.profile for manifest in manifests}
         return Manifest(
             created_by=f"bams3 {bams3.__version__}",
@@ -256,7 +258,7 @@ class _Merge:
             digest=sum(manifest.digest for manifest in manifests) % MODULUS,
             header_digest=digest,
             header_size=size,
-            counts={"records": records, "chunks": len(chunks), "tiles": tiles},
+            counts={"records": records, "chunks": len(chunks), "tiles": len(tiles)},
             sizes={"data": data, "header": size, "columns": self._columns(writer)},
             index=writer.index,
             stats=stats,

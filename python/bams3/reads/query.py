@@ -136,9 +136,20 @@ class Query:
 
     def _plan(self) -> Iterator[Want]:
         """Say which tiles to read, in order, and what to take of each."""
+        self.dataset.load(self._tids())
         if self._once and (self.regions != [EVERYTHING] or self._bed is not None):
             return self._plan_once()
         return (want for region in self.regions for want in self._plan_region(region))
+
+    def _tids(self) -> set[int] | None:
+        """Return the contigs that the regions lie on, -1 for unplaced reads; None: all."""
+        if EVERYTHING in self.regions and self._bed is None:
+            return None
+        names = {r.contig for r in self.regions if r not in (UNPLACED, EVERYTHING)}
+        if EVERYTHING in self.regions:
+            names |= set(self._bed or ())
+        unplaced = {-1} if UNPLACED in self.regions else set()
+        return unplaced | {self.dataset.tids[name] for name in names}
 
     def _plan_once(self) -> Iterator[Want]:
         """Plan each record once, in file order."""

@@ -67,13 +67,15 @@ def verify(
     Returns:
         What was found; damage is in `problems`, and does not raise.
     """
-    problems = list(_sizes(dataset))
+    problems = list(_index(dataset)) or list(_sizes(dataset))
     if problems and dataset.is_replaced():
         raise StorageError(
             f"{dataset.url}: the dataset was replaced while it was read", "start again"
         )
-    objects = len(dataset.index.chunks) + 2
-    size = sum(chunk.size for chunk in dataset.index.chunks)
+    chunks = range(len(dataset.index.chunks))
+    objects = len(chunks) + len(dataset.index.tables) + 2
+    whole = all(table.loaded for table in dataset.index.tables)
+    size = sum(map(dataset.index.size, chunks)) if whole else 0
     manifest = dataset.manifest
     if quick or problems:
         return VerifySummary(manifest.records, objects, size, None, None, problems)
@@ -105,16 +107,24 @@ class _Tally:
         self.contigs.update(contigs)
 
 
+def _index(dataset: Dataset) -> Iterator[str]:
+    """Read the tile tables; their hints are not part of the dataset."""
+    try:
+        dataset.load()
+    except CorruptError as error:
+        yield error.message
+
+
 def _sizes(dataset: Dataset) -> Iterator[str]:
     """Compare the objects that are there with those that should be."""
     contigs = dataset.index.contigs
     found = {entry.key: entry.size for entry in dataset.store.list("data")}
-    for chunk in dataset.index.chunks:
-        key = chunk_key(contigs, chunk)
+    for number, chunk in enumerate(dataset.index.chunks):
+        key, size = chunk_key(contigs, chunk), dataset.index.size(number)
         if key not in found:
             yield f"{dataset.store.url_of(key)}: missing"
-        elif found[key] != chunk.size:
-            yield f"{dataset.store.url_of(key)}: {found[key]:,} bytes instead of {chunk.size:,}"
+        elif found[key] != size:
+            yield f"{dataset.store.url_of(key)}: {found[key]:,} bytes instead of {size:,}"
 
 
 def _header(dataset: Dataset) -> Iterator[str]:

@@ -19,6 +19,7 @@ from bams3.errors import (
 )
 from bams3.reads.manifest import METADATA, ChunkPlace, Manifest, chunk_key, header_key
 from bams3.reads.marks import Marks
+from bams3.reads.tables import Table, split
 from bams3.storage import Store
 
 CHUNK_BYTES = 32 << 20
@@ -154,6 +155,7 @@ class Destination:
 
     def __init__(self, store: Store, overwrite: bool, pool: Executor) -> None:
         self._store = store
+        self._pool = pool
         self._etag = self._present()
         if self._etag is not None and not overwrite:
             raise ExistsError(f"{store.url}: holds a dataset already", _EXISTS_HINT)
@@ -174,7 +176,7 @@ class Destination:
             Bams3Error: It cannot be read, or is damaged, or of a newer version.
         """
         try:
-            return Manifest.from_bytes(self._store.get(METADATA)).keys()
+            return _objects(Manifest.from_bytes(self._store.get(METADATA)))
         except NotFoundError:
             return set()
 
@@ -193,7 +195,14 @@ class Destination:
         return digest, len(text)
 
     def publish(self, manifest: Manifest) -> int:
-        """Make the dataset: from here on readers see it. Return the size of the manifest."""
+        """Make the dataset: from here on readers see it. Return the size of the manifest.
+
+        The tile tables of a large dataset are written before it, and their hints after it: a
+        conversion that fails or is late leaves those of the dataset that stands there alone.
+        """
+        tables = split(manifest.index)
+        for table in tables:
+            self.uploads.put(table.key, table.data)
         self.uploads.finish()
         self._marks.settle()
         self._check_all_there(manifest)
@@ -208,15 +217,24 @@ class Destination:
                 f"{self._store.url}: another conversion has written a dataset here meanwhile",
                 _EXISTS_HINT,
             ) from error
+        self._put_hints(tables)
         with suppress(Bams3Error, OSError):
-            self._delete(self._old - manifest.keys())
+            self._delete(self._old - _objects(manifest))
         return len(data)
+
+    def _put_hints(self, tables: list[Table]) -> None:
+        """Write copies of the tables where readers look first; they do without if need be."""
+        futures = [self._pool.submit(self._store.put, table.hint, table.data) for table in tables]
+        for future in futures:
+            with suppress(Bams3Error, OSError):
+                future.result()
 
     def _check_all_there(self, manifest: Manifest) -> None:
         """Refuse to publish a dataset that another conversion has deleted objects of."""
         header = header_key(manifest.header_digest)
         missing = manifest.keys() - {header}
-        missing -= {entry.key for entry in self._store.list("data")} if missing else set()
+        for folder in sorted({key.partition("/")[0] for key in missing}):
+            missing -= {entry.key for entry in self._store.list(folder)}
         if missing:
             raise self._deleted(min(missing))
         try:
@@ -250,6 +268,11 @@ class Destination:
                 self._store.delete_many(sorted(self.uploads.keys - self._referred()))
         finally:
             self._marks.end()
+
+
+def _objects(manifest: Manifest) -> set[str]:
+    """Return all objects that belong to a manifest, needed or not."""
+    return manifest.keys() | manifest.hints()
 
 
 def sizes(writer: ChunkWriter, header: int, data: int) -> dict[str, Any]:

@@ -231,7 +231,7 @@ impl Stats {
     }
 }
 
-/// A chunk of the index.
+/// What names a chunk of the index.
 #[pyclass(frozen, get_all, module = "bams3._core")]
 pub struct ChunkRow {
     first_tid: i32,
@@ -239,9 +239,15 @@ pub struct ChunkRow {
     start: u64,
     end: u64,
     digest: u64,
+}
+
+/// A tile table that is an object of its own.
+#[pyclass(frozen, get_all, module = "bams3._core")]
+pub struct TableRow {
+    tid: i32,
     size: u64,
-    reads: u64,
-    tiles: usize,
+    digest: u64,
+    loaded: bool,
 }
 
 /// Where a tile lies in the object of its chunk: ranges are (offset, length).
@@ -284,6 +290,9 @@ impl Index {
         if end < start {
             return Err(Error::input("a chunk ends before it starts"));
         }
+        if tiles.is_empty() {
+            return Err(Error::input("a chunk has no tiles"));
+        }
         let entry =
             |(row, core_length, rest_length): &(PyRef<'_, TileRow>, u64, u64)| index::Entry {
                 extent: (&**row).into(),
@@ -310,46 +319,80 @@ impl Index {
 
     #[getter]
     fn chunks(&self) -> Vec<ChunkRow> {
-        (0..self.inner.chunks.len()).map(|chunk| self.row(chunk)).collect()
+        let row = |(number, chunk): (usize, &index::Chunk)| {
+            let (first_tid, last_tid) = self.inner.tids(number);
+            let &index::Chunk { start, end, digest, .. } = chunk;
+            ChunkRow { first_tid, last_tid, start, end, digest }
+        };
+        self.inner.chunks.iter().enumerate().map(row).collect()
+    }
+
+    /// Bytes of the object of a chunk.
+    fn size(&self, chunk: usize) -> PyResult<u64> {
+        loaded(self.inner.size(self.checked(chunk)?))
     }
 
     /// The extents of the tiles of a chunk.
     fn rows(&self, chunk: usize) -> PyResult<Vec<TileRow>> {
-        let tiles = self.chunk(chunk)?.tiles.clone();
-        Ok(self.inner.tiles[tiles].iter().map(|tile| tile.extent.into()).collect())
+        let tiles = loaded(self.inner.tiles(self.checked(chunk)?))?;
+        Ok(tiles.iter().map(|tile| tile.extent.into()).collect())
     }
 
     fn tiles(&self, chunk: usize) -> PyResult<Vec<TilePlace>> {
-        self.chunk(chunk)?;
-        Ok(self.inner.places(chunk).into_iter().map(TilePlace::from).collect())
+        let places = loaded(self.inner.places(self.checked(chunk)?))?;
+        Ok(places.into_iter().map(TilePlace::from).collect())
     }
 
-    fn overlapping(&self, py: Python<'_>, tid: i32, start: i64, end: i64) -> Vec<TilePlace> {
-        let places = py.detach(|| self.inner.overlapping(tid, start, end));
-        places.into_iter().map(TilePlace::from).collect()
+    fn overlapping(
+        &self,
+        py: Python<'_>,
+        tid: i32,
+        start: i64,
+        end: i64,
+    ) -> PyResult<Vec<TilePlace>> {
+        let places = loaded(py.detach(|| self.inner.overlapping(tid, start, end)))?;
+        Ok(places.into_iter().map(TilePlace::from).collect())
+    }
+
+    #[getter]
+    fn tables(&self) -> Vec<TableRow> {
+        let row = |(number, table): (usize, &index::Table)| {
+            let &index::Table { tid, size, digest } = table;
+            TableRow { tid, size, digest, loaded: self.inner.is_loaded(number) }
+        };
+        self.inner.tables.iter().enumerate().map(row).collect()
+    }
+
+    fn tiles_alone(&self) -> Vec<(i32, usize)> {
+        self.inner.tiles_alone()
+    }
+
+    fn table<'py>(&self, py: Python<'py>, tid: i32) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.inner.table(tid))
+    }
+
+    fn move_out(&mut self, tid: i32, size: u64, digest: u64) {
+        self.inner.move_out(index::Table { tid, size, digest });
+    }
+
+    fn load(&self, py: Python<'_>, tid: i32, data: &[u8]) -> Result<()> {
+        py.detach(|| self.inner.load(tid, data))
     }
 }
 
 impl Index {
-    fn chunk(&self, chunk: usize) -> PyResult<&index::Chunk> {
-        let found = self.inner.chunks.get(chunk);
-        found.ok_or_else(|| pyo3::exceptions::PyIndexError::new_err("there is no such chunk"))
-    }
-
-    fn row(&self, chunk: usize) -> ChunkRow {
-        let index::Chunk { start, end, digest, ref tiles } = self.inner.chunks[chunk];
-        let entries = &self.inner.tiles[tiles.clone()];
-        ChunkRow {
-            first_tid: entries.first().map_or(-1, |tile| tile.extent.first_tid),
-            last_tid: entries.last().map_or(-1, |tile| tile.extent.last_tid),
-            start,
-            end,
-            digest,
-            size: self.inner.size(chunk),
-            reads: entries.iter().map(|tile| u64::from(tile.extent.reads)).sum(),
-            tiles: entries.len(),
+    fn checked(&self, chunk: usize) -> PyResult<usize> {
+        if chunk < self.inner.chunks.len() {
+            return Ok(chunk);
         }
+        Err(pyo3::exceptions::PyIndexError::new_err("there is no such chunk"))
     }
+}
+
+/// Nothing found must never be taken for nothing there.
+fn loaded<T>(found: Option<T>) -> PyResult<T> {
+    let error = || pyo3::exceptions::PyRuntimeError::new_err("the tile table is not loaded");
+    found.ok_or_else(error)
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -359,6 +402,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Selection>()?;
     module.add_class::<Stats>()?;
     module.add_class::<ChunkRow>()?;
+    module.add_class::<TableRow>()?;
     module.add_class::<TilePlace>()?;
     module.add_class::<Index>()?;
     module.add_function(wrap_pyfunction!(encode_tile, module)?)?;
