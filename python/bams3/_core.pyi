@@ -33,6 +33,9 @@ def bgzf_inflate(data: bytes) -> bytes: ...
 def bgzf_deflate(data: bytes, level: int) -> bytes:
     """Compress to BGZF blocks, without the end-of-file marker."""
 
+def bgzf_store(data: bytes) -> bytes:
+    """Pack into blocks of 65,280 bytes without compression, each 31 bytes longer."""
+
 def bam_header(data: bytes) -> tuple[Header, int] | None:
     """Parse magic, text and contigs; (header, bytes consumed) or None if more data is needed."""
 
@@ -167,13 +170,18 @@ class Tile:
 
 @final
 class TileRow:
-    """What the index keeps of a tile. `reach` is the largest end on the last contig."""
+    """What the index keeps of a tile. `reach` is the largest end on the last contig.
+
+    `starts`: contigs after the first, and where in the record stream of `bytes` each begins.
+    """
 
     reads: int
+    bytes: int
     first_tid: int
     first_pos: int
     last_tid: int
     reach: int
+    starts: list[tuple[int, int]]
 
 def encode_tile(records: bytes, options: TileOptions) -> Tile: ...
 
@@ -277,11 +285,15 @@ class TableRow:
 
 @final
 class TilePlace:
-    """Where a tile lies: chunk number and byte ranges inside that object."""
+    """Where a tile lies: chunk number and byte ranges inside that object.
+
+    `bytes`: length of its record stream.
+    """
 
     chunk: int
     tile: int
     reads: int
+    bytes: int
     core: tuple[int, int]  # (offset, length)
     rest: tuple[int, int]
 
