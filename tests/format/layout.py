@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import xxhash
@@ -14,7 +14,7 @@ from tests.format.cursor import Corrupt, Cursor
 from tests.format.primitives import unzigzag
 
 PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
-COLUMNS = "records first_tid first_pos tids reach core rest"
+COLUMNS = "records first_tid first_pos tids reach core rest bytes"
 
 
 @dataclass
@@ -28,6 +28,8 @@ class Tile:
     reach: int
     core: int
     rest: int
+    bytes: int
+    starts: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass
@@ -102,8 +104,12 @@ def read_index(encoded: str) -> Index:
     heads = [_chunk(cursor) for _ in range(cursor.varint())]
     total = sum(count for _, _, count, _ in heads)
     columns = {name: _column(cursor, total) for name in COLUMNS.split()}
+    rows = [_tile(*row) for row in zip(*columns.values(), strict=True)]
+    for row in rows:
+        if row.first_tid != row.last_tid:
+            row.starts = _starts(cursor, row)
     cursor.finish()
-    tiles = iter([_tile(*row) for row in zip(*columns.values(), strict=True)])
+    tiles = iter(rows)
     chunks = [
         Chunk(start, end, digest, [next(tiles) for _ in range(count)])
         for start, end, count, digest in heads
@@ -130,5 +136,17 @@ def _column(cursor: Cursor, count: int) -> list[int]:
     return out
 
 
-def _tile(records: int, tid: int, pos: int, tids: int, reach: int, core: int, rest: int) -> Tile:
-    return Tile(records, tid, pos, tid + tids, pos + reach, core, rest)
+def _tile(
+    records: int, tid: int, pos: int, tids: int, reach: int, core: int, rest: int, size: int
+) -> Tile:
+    return Tile(records, tid, pos, tid + tids, pos + reach, core, rest, size)
+
+
+def _starts(cursor: Cursor, tile: Tile) -> list[tuple[int, int]]:
+    tid, offset, out = tile.first_tid, 0, []
+    for _ in range(cursor.varint()):
+        tid, offset = tid + cursor.varint(), offset + cursor.varint()
+        out.append((tid, offset))
+    if not out or out[-1][0] != tile.last_tid or offset >= tile.bytes:
+        raise Corrupt(f"the index has contigs {out} in {tile}")
+    return out

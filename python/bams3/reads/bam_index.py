@@ -3,12 +3,17 @@
 A real index knows records, this one knows tiles: a tile is listed in the fewest bins that cover
 its extent exactly. A reader that follows the index finds every record that overlaps its region,
 and reads at most the rest of the tiles around it. SAMv1 section 5 and CSIv1 of hts-specs.
+
+htslib stops where the first chunk of the next bin on the right begins, for records in that bin
+begin after the region. Tiles that reach into a bin from the left would make it stop too early. So
+the chunk that comes first in a bin is that of the tiles which begin in it, be it empty.
 """
 
 from __future__ import annotations
 
 import struct
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -49,6 +54,7 @@ class _Contig:
     levels: int
     bins: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     spans: list[tuple[int, int]] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
     begin: int = 0
     until: int = 0
 
@@ -64,6 +70,20 @@ class _Contig:
             self.begin = stretch.begin
         self.until = stretch.until
         self.spans.append((known, stretch.begin))
+        self.starts.append(stretch.start)
+
+    def chunks(self, number: int) -> list[tuple[int, int]]:
+        """Return the ranges of offsets of a bin, first what begins in it."""
+        window = first_window(number, self.levels)
+        own = bisect_left(self.starts, window << MIN_SHIFT)
+        border = self.spans[own][1] if own < len(self.spans) else self.until
+        before = [
+            (begin, min(until, border)) for begin, until in self.bins[number] if begin < border
+        ]
+        after = [
+            (max(begin, border), until) for begin, until in self.bins[number] if until > border
+        ]
+        return (after or [(border, border)]) + before
 
     def windows(self) -> array[int]:
         """Return the offset of the first tile that meets each window of 16 kb.
@@ -158,10 +178,12 @@ def _collect(stretches: Iterable[Stretch], levels: int) -> dict[int, _Contig]:
 def _bins(contig: _Contig, counts: Counts | None, windows: array[int] | None) -> list[bytes]:
     """Write the bins of a contig, and the pseudo-bin with its counts; with `windows` as in CSI."""
     out = [struct.pack("<i", len(contig.bins) + 1)]
-    for number, chunks in sorted(contig.bins.items()):
+    for number in sorted(contig.bins):
         at = first_window(number, contig.levels)
         first = None if windows is None else windows[min(at, len(windows) - 1)]
-        out.append(_bin(number, first, [offset for chunk in chunks for offset in chunk]))
+        out.append(
+            _bin(number, first, [offset for chunk in contig.chunks(number) for offset in chunk])
+        )
     pseudo = first_bin(contig.levels + 1) + 1
     numbers = [contig.begin, contig.until, *(counts or (0, 0))]
     return [*out, _bin(pseudo, None if windows is None else 0, numbers)]

@@ -32,6 +32,7 @@ LAYOUT = 1
 CACHE = 64 << 20
 _PAYLOAD = 65_280
 _BLOCK = _PAYLOAD + 31
+_PIECE = 1 << 20
 _ONE_BY_ONE = 4
 _LARGEST_BATCH = 8
 
@@ -62,7 +63,7 @@ class VirtualBam:
         self.etag = f"{dataset.etag}-{LAYOUT}"
 
     def read(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes of [start, end) of the file, cut to it, in pieces of a few MiB at most.
+        """Yield the bytes of [start, end) of the file, cut to it, in pieces of at most 1 MiB.
 
         Tiles are read as the pieces are taken: first one by one; who goes on gets them in growing
         batches, read ahead.
@@ -74,16 +75,12 @@ class VirtualBam:
         end = self.size if end is None else min(end, self.size)
         if start >= end:
             return
-        if start < len(self._head):
-            yield self._head[start:end]
+        yield from _cut(self._head, 0, start, end)
         first = max(bisect_right(self._starts, start) - 1, 0)
         last = bisect_right(self._starts, end - 1, hi=len(self._places))
         for number, data in enumerate(self._tiles(range(first, last)), first):
-            piece = _cut(data, self._starts[number], start, end)
-            del data
-            yield piece
-        if end > self._starts[-1]:
-            yield _cut(END_OF_FILE, self._starts[-1], start, end)
+            yield from _cut(data, self._starts[number], start, end)
+        yield from _cut(END_OF_FILE, self._starts[-1], start, end)
 
     def open(self) -> io.BufferedReader:
         """Open for reading, as a file on disk: `read`, `seek`, `tell`."""
@@ -180,9 +177,11 @@ def _header(dataset: Dataset) -> _core.Header:
     return _core.Header(text, dataset.header.contigs)
 
 
-def _cut(data: bytes, at: int, start: int, end: int) -> bytes:
-    """Return what of `data`, which lies at `at`, is in [start, end)."""
-    return data[max(start - at, 0) : max(end - at, 0)]
+def _cut(data: bytes, at: int, start: int, end: int) -> Iterator[bytes]:
+    """Yield what of `data`, which lies at `at`, is in [start, end)."""
+    stop = min(end - at, len(data))
+    for begin in range(max(start - at, 0), stop, _PIECE):
+        yield data[begin : min(begin + _PIECE, stop)]
 
 
 def _batches(tiles: range) -> Iterator[range]:
