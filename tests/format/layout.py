@@ -63,13 +63,13 @@ class Index:
 def read_manifest(path: Path) -> dict:
     """The manifest; its version and its checksum are right."""
     raw = path.read_bytes()
-    manifest = json.loads(raw)
-    if manifest["format"] != "bams3" or manifest["version"][0] != 1:
-        raise Corrupt(f"{path}: format {manifest['format']} {manifest['version']}")
     body = raw[: raw.rfind(b"\n", 0, raw.rfind(b'"checksum"'))]
     end = b'\n "checksum": "%b"\n}\n' % xxhash.xxh3_64_hexdigest(body).encode()
     if raw != body + end:
         raise Corrupt(f"{path}: the checksum is wrong")
+    manifest = json.loads(raw)
+    if manifest["format"] != "bams3" or manifest["version"][0] != 1:
+        raise Corrupt(f"{path}: format {manifest['format']} {manifest['version']}")
     return manifest
 
 
