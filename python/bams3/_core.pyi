@@ -319,8 +319,24 @@ def count_records(stream: bytes) -> int: ...
 def count_contigs(stream: bytes) -> dict[int, int]:
     """Return the number of records by contig number."""
 
-def overlapping_records(records: bytes, tid: int, intervals: Sequence[tuple[int, int]]) -> bytes:
-    """Return the records of a contig that overlap any of the sorted, disjoint intervals."""
+def overlapping_records(
+    records: bytes, tid: int, intervals: Sequence[tuple[int, int]], first: int = ...
+) -> bytes:
+    """Return the records of a contig that overlap any of the sorted, disjoint intervals.
+
+    Only those that begin at `first` or later.
+    """
+
+def project_records(
+    records: bytes,
+    fields: int,
+    tags: Sequence[bytes] | None = None,
+    without: Sequence[bytes] = (),
+) -> bytes:
+    """Blank fields and leave out tags of a record stream.
+
+    `fields`: bits of those to keep, in the order of SAM's columns. `tags`: those to keep, or all.
+    """
 
 # ---- depth (depth.rs) ---------------------------------------------------------------------------
 @final

@@ -18,6 +18,7 @@ pub mod loss;
 pub mod merge;
 pub mod mixing;
 mod numbers;
+pub mod project;
 #[cfg(feature = "python")]
 mod python;
 pub mod record;

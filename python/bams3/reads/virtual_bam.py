@@ -42,6 +42,7 @@ class VirtualBam:
 
     Attributes:
         size: Bytes of the file.
+        head: The header, as BAM has it before BGZF.
         etag: Names the bytes: two of the same are equal byte for byte.
     """
 
@@ -50,13 +51,13 @@ class VirtualBam:
         dataset.load()
         self._dataset = dataset
         self._cache = cache or TileCache(CACHE)
-        self._head = _core.bgzf_store(_core.bam_header_bytes(_header(dataset)))
+        self.head = _core.bam_header_bytes(_header(dataset))
         self._places = [
             place
             for chunk in range(len(dataset.index.chunks))
             for place in dataset.index.tiles(chunk)
         ]
-        self._starts = array("Q", [len(self._head)])
+        self._starts = array("Q", [stored_size(len(self.head))])
         for place in self._places:
             self._starts.append(self._starts[-1] + stored_size(place.bytes))
         self.size = self._starts[-1] + len(END_OF_FILE)
@@ -75,7 +76,8 @@ class VirtualBam:
         end = self.size if end is None else min(end, self.size)
         if start >= end:
             return
-        yield from _cut(self._head, 0, start, end)
+        if start < self._starts[0]:
+            yield from _cut(_core.bgzf_store(self.head), 0, start, end)
         first = max(bisect_right(self._starts, start) - 1, 0)
         last = bisect_right(self._starts, end - 1, hi=len(self._places))
         for number, data in enumerate(self._tiles(range(first, last)), first):
