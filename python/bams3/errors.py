@@ -6,7 +6,8 @@ Bams3Error                 kind "error"        exit 1
 ├── NotFoundError          kind "not-found"    exit 1   (FileNotFoundError) nothing there
 ├── ExistsError            kind "exists"       exit 1   (FileExistsError) already there
 ├── StorageError           kind "storage"      exit 1   (OSError) the store failed
-│   └── PermissionDenied   kind "denied"       exit 14  (PermissionError) not allowed
+│   ├── PermissionDenied   kind "denied"       exit 14  (PermissionError) not allowed
+│   └── ChangedError       kind "changed"      exit 1   replaced while it was read
 ├── RegionError            kind "region"       exit 1   (ValueError) no such region or contig
 ├── VersionError           kind "version"      exit 1   written by a newer format
 └── UsageError             kind "usage"        exit 2   (ValueError) the call is wrong
@@ -60,10 +61,16 @@ class StorageError(Bams3Error, OSError):
 
 
 class PermissionDenied(StorageError, PermissionError):
-    """The not allowed."""
+    """The store does not allow it."""
 
     kind = "denied"
     exit_code = 14
+
+
+class ChangedError(StorageError):
+    """The object was replaced by another version while it was read."""
+
+    kind = "changed"
 
 
 class RegionError(Bams3Error, ValueError):

@@ -10,6 +10,7 @@ b'CG'
 """
 
 from bams3.config import StorageOptions
+from bams3.storage.local import file_etag
 from bams3.storage.store import (
     Data,
     Entry,
@@ -31,6 +32,7 @@ __all__ = [
     "Store",
     "check_key",
     "copy_between",
+    "file_etag",
     "open_input",
     "open_store",
 ]
