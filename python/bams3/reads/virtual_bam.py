@@ -41,6 +41,7 @@ class VirtualBam:
     """A dataset as a BAM file. Made by `Dataset.as_bam`.
 
     Attributes:
+        dataset: What it is made of.
         size: Bytes of the file.
         head: The header, as BAM has it before BGZF.
         etag: Names the bytes: two of the same are equal byte for byte.
@@ -49,7 +50,7 @@ class VirtualBam:
     def __init__(self, dataset: Dataset, cache: TileCache | None = None) -> None:
         """`cache`: decoded tiles, shared with other files; by default 64 MiB of its own."""
         dataset.load()
-        self._dataset = dataset
+        self.dataset = dataset
         self._cache = cache or TileCache(CACHE)
         self.head = _core.bam_header_bytes(_header(dataset))
         self._places = [
@@ -95,7 +96,7 @@ class VirtualBam:
 
     def _tile(self, tile: int) -> bytes:
         """Return the blocks of a tile."""
-        key = self.etag, self._dataset.url, tile
+        key = self.etag, self.dataset.url, tile
         return self._cache.get(key, lambda: self._made(self._sections([tile])[0]))
 
     def _stream(self, tiles: range) -> Iterator[bytes]:
@@ -107,10 +108,10 @@ class VirtualBam:
 
     def _sections(self, tiles: Sequence[int]) -> list[Section]:
         places = [self._places[tile] for tile in tiles]
-        return self._dataset.source.read(places, "both")
+        return self.dataset.source.read(places, "both")
 
     def _made(self, section: Section) -> bytes:
-        source = self._dataset.source
+        source = self.dataset.source
         with source.naming(section.place):
             records = source.decode(section)
             if len(records) != section.place.bytes:
@@ -127,7 +128,7 @@ class VirtualBam:
         """
         if max(self._lengths, default=0) > bam_index.BAI_LONGEST:
             raise UsageError(
-                f"{self._dataset.url}: a contig is longer than BAI can index", "use its CSI"
+                f"{self.dataset.url}: a contig is longer than BAI can index", "use its CSI"
             )
         return bam_index.bai(len(self._lengths), self._stretches(), *self._counts())
 
@@ -138,18 +139,18 @@ class VirtualBam:
 
     @property
     def _lengths(self) -> list[int]:
-        return list(self._dataset.contigs.values())
+        return list(self.dataset.contigs.values())
 
     def _counts(self) -> tuple[dict[int, bam_index.Counts], int]:
         """Return the numbers of records by contig, and of unplaced ones."""
         contigs: dict[int, tuple[int, int, int]]
-        contigs = self._dataset.manifest.stats.to_dict()["contigs"]  # type: ignore[assignment]
+        contigs = self.dataset.manifest.stats.to_dict()["contigs"]  # type: ignore[assignment]
         counts = {tid: bam_index.Counts(row[0], row[1]) for tid, row in contigs.items()}
         return counts, sum(counts.pop(-1, ()))
 
     def _stretches(self) -> Iterator[bam_index.Stretch]:
         """Yield what each tile holds of each contig."""
-        index = self._dataset.index
+        index = self.dataset.index
         rows = (row for chunk in range(len(index.chunks)) for row in index.rows(chunk))
         for tile, row in enumerate(rows):
             marks = [(row.first_tid, 0), *row.starts]

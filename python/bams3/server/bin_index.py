@@ -125,7 +125,7 @@ class BinIndex:
         return contig
 
     def _of_bin(self, at: int, count: int) -> Iterator[Chunk]:
-        return struct.iter_unpack("<QQ", self._data[at : at + 16 * count])  # type: ignore[return-value]
+        return struct.iter_unpack("<QQ", self._data[at : at + 16 * count])
 
     def _bins(self, start: int, end: int) -> Iterator[int]:
         """Yield the numbers of all bins that meet [start, end)."""

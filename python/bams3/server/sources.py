@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from bams3 import _core
 from bams3.errors import InputError, NotFoundError
@@ -20,21 +20,12 @@ from bams3.server.bin_index import MAX_SIZE, BinIndex
 
 if TYPE_CHECKING:
     from bams3._core import Header
-    from bams3.reads.dataset import Dataset
+    from bams3.reads.virtual_bam import VirtualBam
     from bams3.server.resources import Resource
 
+T = TypeVar("T")
 MAX_HEADER = 64 << 20
 ANYWHERE = [(-2, 1 << 62)]
-
-
-class Library(Protocol):
-    """Where sources come from. Keys begin with the name of a root."""
-
-    def open(self, key: str) -> Resource:
-        """Return a file. Raises NotFoundError, PermissionDenied, StorageError."""
-
-    def dataset(self, key: str) -> Dataset:
-        """Return a BAMS3 dataset, which stays open. Raises as `open` does."""
 
 
 class Want(NamedTuple):
@@ -49,23 +40,34 @@ class Want(NamedTuple):
 
 
 class Source(Protocol):
-    """Something of which htsget serves records.
+    """Something of which htsget serves records."""
 
-    Attributes:
-        etag: Names the version.
-        native: Format of `head` and `records`: "BAM", "VCF" or "BCF".
-        raw: The file itself and its format, if it is one.
-        contigs: Numbers by name.
-        head: The header, as it lies before the records.
-        reference: FASTA for CRAM.
-    """
+    @property
+    def etag(self) -> str:
+        """Names the version."""
 
-    etag: str
-    native: str
-    raw: tuple[str, Resource] | None
-    contigs: dict[str, int]
-    head: bytes
-    reference: str | None
+    @property
+    def native(self) -> str:
+        """Format of `head` and `records`: "BAM", "VCF" or "BCF"."""
+
+    @property
+    def raw(self) -> tuple[str, Resource] | None:
+        """The format of the file and the file itself, if it is one."""
+
+    @property
+    def contigs(self) -> dict[str, int]:
+        """Numbers by name."""
+
+    @property
+    def head(self) -> bytes:
+        """The header, as it lies before the records."""
+
+    @property
+    def reference(self) -> str | None:
+        """FASTA for CRAM."""
+
+    def prepare(self) -> None:
+        """Read the index, if there should be one. Raises NotFoundError."""
 
     def records(self, wants: Sequence[Want] | None) -> Iterator[bytes]:
         """Yield records in file order, all where `wants` is None; whole records at a time."""
@@ -75,26 +77,25 @@ class Source(Protocol):
 
 
 # ---- what is kept from request to request --------------------------------------------------------
-@dataclass
+@dataclass(frozen=True)
 class Known:
     """What was read of one version of a file."""
 
     contigs: dict[str, int]
     head: bytes
-    index: BinIndex | None = None
     first: int = 0
     """Where the data of a CRAM file begin."""
 
 
-class KnownFiles:
-    """Headers and indexes of the files that were asked for last."""
+class KnownFiles(Generic[T]):
+    """Headers or indexes of the files that were asked for last."""
 
     def __init__(self, files: int = 256) -> None:
         self._files = files
-        self._held: OrderedDict[tuple[str, str], Known] = OrderedDict()
+        self._held: OrderedDict[tuple[str, str], T] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, key: str, etag: str, read: Callable[[], Known]) -> Known:
+    def get(self, key: str, etag: str, read: Callable[[], T]) -> T:
         """Return what is known of a version of a file, or read it."""
         with self._lock:
             if (key, etag) in self._held:
@@ -115,15 +116,15 @@ class DatasetReads:
     native = "BAM"
     raw = None
 
-    def __init__(self, dataset: Dataset, reference: str | None = None) -> None:
-        bam = dataset.as_bam()
+    def __init__(self, bam: VirtualBam, reference: str | None = None) -> None:
         self.etag = bam.etag
         self.head = bam.head
-        self.contigs = dataset.tids
+        self.contigs = bam.dataset.tids
         self.reference = reference
-        self._dataset = dataset
+        self._dataset = bam.dataset
 
     def records(self, wants: Sequence[Want] | None) -> Iterator[bytes]:
+        """See `Source`."""
         if wants is None:
             yield from self._dataset.query(threads=1).blocks()
             return
@@ -136,8 +137,11 @@ class DatasetReads:
             for block in self._dataset.query(*regions, once=True, threads=1).blocks():
                 yield _core.overlapping_records(block, want.tid, want.intervals, want.first)
 
+    def prepare(self) -> None:
+        """A dataset is its own index."""
+
     def close(self) -> None:
-        pass
+        """The dataset stays open."""
 
 
 class BamReads:
@@ -157,6 +161,7 @@ class BamReads:
         self._index = index
 
     def records(self, wants: Sequence[Want] | None) -> Iterator[bytes]:
+        """See `Source`."""
         if wants is None:
             yield from _whole_bam(_without(inflated(self._resource), len(self.head)))
             return
@@ -177,7 +182,12 @@ class BamReads:
         for block in _whole_bam(data if last else _without(data, len(self.head))):
             yield _core.overlapping_records(block, -1, ANYWHERE)
 
+    def prepare(self) -> None:
+        """See `Source`."""
+        self._index()
+
     def close(self) -> None:
+        """See `Source`."""
         self._resource.close()
 
 
@@ -253,6 +263,7 @@ class CramReads:
         self._index = index
 
     def records(self, wants: Sequence[Want] | None) -> Iterator[bytes]:
+        """See `Source`."""
         if wants is None:
             yield from self._decoded(self._resource.read(0, self._resource.size))
             return
@@ -275,10 +286,15 @@ class CramReads:
     def _decoded(self, cram: Iterator[bytes]) -> Iterator[bytes]:
         from bams3.server.children import from_cram
 
-        bam = _core_blocks(from_cram(cram, self.reference))
+        bam = _inflated_stream(from_cram(cram, self.reference))
         yield from _whole_bam(_without(bam, len(self.head)))
 
+    def prepare(self) -> None:
+        """See `Source`."""
+        self._index()
+
     def close(self) -> None:
+        """See `Source`."""
         self._resource.close()
 
 
@@ -304,7 +320,7 @@ def read_cram_head(resource: Resource, reference: str | None) -> Known:
     start = b"".join(resource.read(0, min(resource.size, 1 << 16)))
     first = _cram_data(start)
     cram = [*resource.read(0, min(first, resource.size)), cram_end(start)]
-    header, length, data = _bam_header(_core_blocks(from_cram(cram, reference)), resource.name)
+    header, length, data = _bam_header(_inflated_stream(from_cram(cram, reference)), resource.name)
     return Known(contig_numbers(header), data[:length], first=first)
 
 
@@ -329,7 +345,7 @@ def _cram_data(start: bytes) -> int:
 
 
 def _itf8(first: int) -> int:
-    """Return the length of an ITF8 number by its first byte: ones at its top count further bytes."""
+    """Return the length of an ITF8 number; the ones at the top of its first byte count more."""
     return min(1 + _leading_ones(first), 5)
 
 
@@ -378,7 +394,7 @@ def _meets(row: tuple[int, ...], want: Want) -> bool:
     )
 
 
-def _core_blocks(bam: Iterator[bytes]) -> Iterator[bytes]:
+def _inflated_stream(bam: Iterator[bytes]) -> Iterator[bytes]:
     """Inflate BGZF that comes as a stream."""
     held = b""
     for piece in bam:

@@ -36,10 +36,16 @@ class Variants:
         self._resource = resource
         self._index = index
 
+    def prepare(self) -> None:
+        """See `Source`."""
+        self._index()
+
     def close(self) -> None:
+        """See `Source`."""
         self._resource.close()
 
     def records(self, wants: Sequence[Want] | None) -> Iterator[bytes]:
+        """See `Source`."""
         if wants is None:
             skip = len(self.head)
             for data in inflated(self._resource):
@@ -60,7 +66,7 @@ class Variants:
 
     def _chosen(self, records: Sequence[bytes], want: Want, end: int) -> tuple[list[bytes], bool]:
         """Return the records of a want, and whether none can follow."""
-        found = []
+        found: list[bytes] = []
         for record in records:
             tid, pos, until = self.place(record)
             if tid != want.tid or pos >= end:
@@ -93,10 +99,12 @@ class Vcf(Variants):
         return names.index(name) if name in names else -1
 
     def split(self, data: bytes) -> tuple[list[bytes], bytes]:
+        """See `Variants`."""
         *lines, rest = data.split(b"\n")
         return [line + b"\n" for line in lines], rest
 
     def place(self, record: bytes) -> tuple[int, int, int]:
+        """See `Variants`."""
         fields = record.rstrip(b"\r\n").split(b"\t", 8)
         try:
             pos = int(fields[1]) - 1
@@ -114,6 +122,7 @@ class Bcf(Variants):
     native = "BCF"
 
     def split(self, data: bytes) -> tuple[list[bytes], bytes]:
+        """See `Variants`."""
         records, at = [], 0
         while len(data) - at >= _PLACE.size:
             shared, individual, *_ = _PLACE.unpack_from(data, at)
@@ -127,6 +136,7 @@ class Bcf(Variants):
         return records, data[at:]
 
     def place(self, record: bytes) -> tuple[int, int, int]:
+        """See `Variants`."""
         _, _, tid, pos, length = _PLACE.unpack_from(record)
         return tid, pos, pos + max(length, 1)
 
