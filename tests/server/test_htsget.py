@@ -35,10 +35,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(made, folder / "reads.bam")
     shutil.copy(f"{made}.bai", folder / "reads.bam.bai")
     shutil.copy(made, folder / "csi.bam")
-    pysam.index("-c", "-m", "17", str(folder / "csi.bam"))
+    pysam.index("-c", "-m", "15", str(folder / "csi.bam"))
     shutil.copy(made, folder / "plain.bam")
     cram = str(folder / "packed.cram")
-    pysam.view("-C", "--output-fmt-option", "no_ref=1", "-o", cram, str(made), catch_stdout=False)
+    pysam.view(
+        "-C",
+        "--no-PG",
+        "--output-fmt-option",
+        "no_ref=1",
+        "-o",
+        cram,
+        str(made),
+        catch_stdout=False,
+    )
     pysam.index(cram)
     shutil.move(make_dataset(made), folder / "sample.bams3")
     write_variants(folder)
@@ -114,15 +123,28 @@ REGIONS: list[tuple[tuple[Any, ...], ...]] = [
 ]
 
 
-def oracle_reads(folder: Path, regions: tuple[tuple[Any, ...], ...]) -> str:
-    """What samtools gives, each record once and in file order; unplaced ones last."""
-    source = folder / "reads.bam"
-    placed = [region for region in regions if region[0] != "*"]
-    texts = [
-        f"{{{name}}}" + (f":{s[0] + 1}-{s[1] if s[1:] else ''}" if s else "") for name, *s in placed
-    ]
-    got = samtools("view", "-M", source, *texts) if placed else ""
-    return got + (samtools("view", source, "*") if ("*",) in regions else "")
+def oracle_reads(
+    folder: Path, regions: tuple[tuple[Any, ...], ...], file: str = "reads.bam"
+) -> str:
+    """What htslib gives, each record once and in file order.
+
+    CRAM does not keep all of the odd records that these are: it is compared with CRAM.
+    """
+    with pysam.AlignmentFile(str(folder / "reads.bam")) as bam:
+        wanted = {read.to_string() for region in regions for read in bam.fetch(*region)}
+    lines = samtools("view", folder / file).splitlines(keepends=True)
+    of_bam = samtools("view", folder / "reads.bam").splitlines()
+    return "".join(line for line, same in zip(lines, of_bam, strict=True) if same in wanted)
+
+
+def stored(name: str, format: str = "BAM") -> str:
+    return "packed.cram" if name == "packed" or format == "CRAM" else "reads.bam"
+
+
+def ordered(sam: str) -> list[str]:
+    """SAM lines with their tags in order: CRAM does not keep it."""
+    rows = (line.split("\t") for line in sam.splitlines())
+    return ["\t".join(row if row[0][0] == "@" else [*row[:11], *sorted(row[11:])]) for row in rows]
 
 
 # ---- reads ---------------------------------------------------------------------------------------
@@ -130,9 +152,8 @@ def oracle_reads(folder: Path, regions: tuple[tuple[Any, ...], ...]) -> str:
 @pytest.mark.parametrize("name", READS)
 def test_whole(client: Client, folder: Path, tmp_path: Path, name: str, format: str) -> None:
     path = written(client.get("reads", name, format=format), tmp_path, format)
-    assert samtools("view", "-h", "--no-PG", path) == samtools(
-        "view", "-h", "--no-PG", folder / "reads.bam"
-    )
+    theirs = samtools("view", "-h", "--no-PG", folder / stored(name, format))
+    assert ordered(samtools("view", "-h", "--no-PG", path)) == ordered(theirs)
 
 
 @pytest.mark.parametrize("regions", REGIONS, ids=range(len(REGIONS)))
@@ -141,7 +162,8 @@ def test_regions(
     client: Client, folder: Path, tmp_path: Path, name: str, regions: tuple[tuple[Any, ...], ...]
 ) -> None:
     path = written(client.get("reads", name, posted(*regions)), tmp_path, "BAM")
-    assert samtools("view", path) == oracle_reads(folder, regions)
+    theirs = oracle_reads(folder, regions, stored(name))
+    assert ordered(samtools("view", path)) == ordered(theirs)
     assert samtools("view", "-H", "--no-PG", path) == samtools(
         "view", "-H", "--no-PG", folder / "reads.bam"
     )
@@ -149,7 +171,8 @@ def test_regions(
         name_of, *span = regions[0]
         asked = dict(zip(("start", "end"), map(str, span), strict=False))
         again = client.get("reads", name, referenceName=name_of, **asked)
-        assert samtools("view", written(again, tmp_path, "BAM")) == oracle_reads(folder, regions)
+        got = samtools("view", written(again, tmp_path, "BAM"))
+        assert ordered(got) == ordered(theirs)
 
 
 @pytest.mark.parametrize("name", ["reads", "packed", "sample"])
@@ -157,7 +180,8 @@ def test_regions_as_cram(client: Client, folder: Path, tmp_path: Path, name: str
     regions = (("chr1", 300_000, 310_000), ("chr2", 5_000, 9_000))
     body = {**posted(*regions), "format": "cram"}
     path = written(client.get("reads", name, body), tmp_path, "CRAM")
-    assert samtools("view", path) == oracle_reads(folder, regions)
+    theirs = oracle_reads(folder, regions, "packed.cram")
+    assert ordered(samtools("view", path)) == ordered(theirs)
 
 
 def test_many_regions_are_several_links(client: Client) -> None:
@@ -216,9 +240,9 @@ def test_fields_and_tags(
     asked |= {} if tags is None else {"tags": ",".join(tags)}
     asked |= {"notags": ",".join(notags)} if notags else {}
     path = written(client.get("reads", name, **asked), tmp_path, "BAM")
-    theirs = oracle_reads(folder, (("chr1", 9000, 40000),)).splitlines()
-    ours = samtools("view", path).splitlines()
-    assert ours == [cut(line, fields, tags, notags) for line in theirs]
+    theirs = oracle_reads(folder, (("chr1", 9000, 40000),), stored(name)).splitlines()
+    ours = ordered(samtools("view", path))
+    assert ours == ordered("\n".join(cut(line, fields, tags, notags) for line in theirs))
     assert len(ours) > 100
 
 

@@ -11,11 +11,12 @@ from contextlib import suppress
 from bams3.errors import InputError
 
 _PROGRAM = """
-import sys, pysam
+import importlib, sys
+from pysam.utils import SamtoolsError
 tool, *arguments = sys.argv[1:]
 try:
-    getattr(pysam, tool).view(*arguments, catch_stdout=False)
-except pysam.SamtoolsError as error:
+    importlib.import_module("pysam." + tool).view(*arguments, catch_stdout=False)
+except SamtoolsError as error:
     sys.exit(str(error))
 """
 _PIECE = 1 << 20

@@ -227,7 +227,7 @@ def _check_rights(query: Query, user: User) -> None:
 
 def _packed(query: Query) -> dict[str, Any]:
     names = ("format", "fields", "tags", "notags")
-    return {name: value for name, value in asdict(query).items() if name in names and value}
+    return {name: value for name, value in asdict(query).items() if name in names and value is not None}
 
 
 def _unpacked(kind: str, payload: Part) -> Query:
