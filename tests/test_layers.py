@@ -20,7 +20,8 @@ MAY = {
     "config": {"errors"},
     "storage": {"config", "errors", "regions"},
     "reads": {"_core", "config", "errors", "regions", "storage"},
-    "cli": {"_core", "config", "errors", "reads", "regions", "storage"},
+    "server": {"_core", "config", "errors", "reads", "regions", "storage"},
+    "cli": {"_core", "config", "errors", "reads", "regions", "server", "storage"},
 }
 # Run as processes of their own, which report on standard error.
 PROGRAMS = {"cram_reader.py"}

@@ -18,11 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-from bams3.regions import Region
 from bams3.server.messages import Refusal, Request
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA")
-"""Signatures of JSON web tokens that can be allowed: none with a shared secret, none without one."""
+"""Signatures of JSON web tokens that can be allowed: none with a shared secret, none at all."""
 
 _KEYS_LIVE, _KEYS_PAUSE = 3600.0, 30.0
 """Seconds for which keys are believed, and between two requests for them."""
@@ -36,13 +35,13 @@ class User:
     Attributes:
         name: For the audit log and the limits.
         roots: Names of the roots that may be read; None for all.
-        regions: Where not None, only records that overlap these may be read, through htsget: a
-            byte range may hold others.
+        regions: Where not None, only records that overlap these (texts for `parse_region`) may be
+            read, through htsget: a byte range may hold others.
     """
 
     name: str
     roots: frozenset[str] | None = None
-    regions: tuple[Region, ...] | None = None
+    regions: tuple[str, ...] | None = None
 
     def check_root(self, root: str) -> None:
         """Raise Refusal 403 where a root is not theirs."""
@@ -78,7 +77,7 @@ class Grant:
     claim: str
     value: str
     roots: frozenset[str] | None = None
-    regions: tuple[Region, ...] | None = None
+    regions: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

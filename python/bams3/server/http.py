@@ -165,6 +165,17 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.close()
 
+    def end(self) -> None:
+        """Close after the answer that is under way."""
+        self._closing = True
+        self._queue.clear()
+        if not self._busy:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Cut."""
+        self._transport.abort()
+
     # ---- the parser's side -----------------------------------------------------------------------
     def on_message_begin(self) -> None:
         """A request begins."""
