@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
@@ -27,7 +28,7 @@ from bams3.errors import (
     StorageError,
     UsageError,
 )
-from bams3.server.auth import Authenticator, User
+from bams3.server.auth import ANYBODY, Authenticator, User
 from bams3.server.limits import Limits
 from bams3.server.messages import Refusal, Request, Response
 from bams3.server.metrics import Metrics
@@ -139,6 +140,7 @@ class App:
             if route.path in table:
                 raise UsageError(f"two routes for {route.path}")
             table[route.path] = route
+        self._below = dict(sorted(self._below.items(), key=lambda item: -len(item[0])))
 
     def root(self, name: str) -> Root:
         """Return a root. Raises Refusal 404."""
@@ -150,34 +152,39 @@ class App:
     # ---- requests --------------------------------------------------------------------------------
     def handle(self, request: Request) -> Response | Awaitable[Response]:
         """Answer a request."""
+        route: Route | None = None
         try:
-            path = self._checked_path(request)
-            route, rest = self._route(path)
-            if request.method == "OPTIONS":
-                return self._polite(request, self._preflight(request, route))
-            if request.method not in route.methods:
-                raise Refusal(405, "this cannot be done here", None, {"Allow": _allowed(route)})
-            if not route.public and self.authenticator.waits(request):
-                return self._late(request, self._identified(request, route, rest))
-            user = User("") if route.public else self.authenticator.user(request)
-            found = route.handler(request, user, rest)
+            route, rest = self._route(self._checked_path(request))
+            found = self._routed(request, route, rest)
         except Exception as error:
-            return self._polite(request, self.explain(error))
+            found = self.explain(error)
         if isinstance(found, Response):
-            return self._polite(request, found)
-        return self._late(request, found)
+            return self._polite(request, route, found)
+        return self._late(request, route, found)
+
+    def _routed(self, request: Request, route: Route, rest: str) -> Response | Awaitable[Response]:
+        if request.method not in route.methods:
+            if request.method == "OPTIONS":
+                return self._preflight(request, route)
+            raise Refusal(405, "this cannot be done here", None, {"Allow": _allowed(route)})
+        if not route.public and self.authenticator.waits(request):
+            return self._identified(request, route, rest)
+        user = ANYBODY if route.public else self.authenticator.user(request)
+        return route.handler(request, user, rest)
 
     async def _identified(self, request: Request, route: Route, rest: str) -> Response:
         user = await self.in_thread(self.authenticator.user, request)
         found = route.handler(request, user, rest)
         return found if isinstance(found, Response) else await found
 
-    async def _late(self, request: Request, coming: Awaitable[Response]) -> Response:
+    async def _late(
+        self, request: Request, route: Route | None, coming: Awaitable[Response]
+    ) -> Response:
         try:
             response = await coming
         except Exception as error:
             response = self.explain(error)
-        return self._polite(request, response)
+        return self._polite(request, route, response)
 
     async def in_thread(self, action: Callable[..., T], *args: object) -> T:
         """Do what blocks in a worker thread."""
@@ -199,9 +206,9 @@ class App:
         route = self._exact.get(path)
         if route:
             return route, ""
-        for prefix in sorted(self._below, key=len, reverse=True):
+        for prefix, route in self._below.items():
             if path.startswith(prefix):
-                return self._below[prefix], path[len(prefix) :]
+                return route, path[len(prefix) :]
         raise Refusal(404, "there is nothing here", "files are at /files/ROOT/FILE")
 
     # ---- limits ----------------------------------------------------------------------------------
@@ -234,8 +241,9 @@ class App:
         self._freed.set()
 
     # ---- answers ---------------------------------------------------------------------------------
-    def _polite(self, request: Request, response: Response) -> Response:
+    def _polite(self, request: Request, route: Route | None, response: Response) -> Response:
         """Add the headers of every answer."""
+        response.route = route.path if route else ""
         origin = request.headers.get("origin")
         response.headers = (
             SECURITY | self.cors.headers(origin) | response.headers
@@ -266,16 +274,14 @@ class App:
 
     def observe(self, request: Request, response: Response, sent: int, complete: bool) -> None:
         """Count an answer."""
-        first = request.path.split("/", 2)[1] if request.path.startswith("/") else ""
-        known = f"/{first}" in self._exact or f"/{first}/" in self._below
-        self.metrics.count(first if known else "", request.method, response.status, sent, complete)
-        log.debug("%s %s %d %d", request.method, request.path, response.status, sent)
+        self.metrics.count(response.route, request.method, response.status, sent, complete)
 
 
 def _allowed(route: Route) -> str:
     return ", ".join((*route.methods, "OPTIONS"))
 
 
+@lru_cache(1024)
 def _without_port(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0].lower()

@@ -393,16 +393,21 @@ class Connection(asyncio.Protocol):
         return self._raw is not None and self._transport.get_write_buffer_size() == 0
 
     def _begin_file(self, response: Response, head: bytes) -> None:
-        """Send the head past the transport, whose buffer is empty, and let the kernel send."""
+        """Send past the transport, whose buffer is empty: a small span with the head, in one call.
+
+        The kernel sends the rest, or all of a large one.
+        """
         raw, file = cast(socket.socket, self._raw), cast(FileSpan, response.file)
         self._file = _Sending(response, file.descriptor, file.start, file.end)
+        data = _at_once(file)
         try:
-            rest = head[raw.send(head) :]
+            sent = raw.sendmsg((head, data))
         except BlockingIOError:
-            rest = head
+            sent = 0
         except OSError:
             return self._end_file(False)
-        self._file.head = rest
+        self._file.head = head[sent:]
+        self._file.at += max(0, sent - len(head))
         return self._send_file()
 
     def _send_file(self) -> None:
@@ -492,7 +497,19 @@ class _Sending:
         self.at = self.start
 
 
-_BYTE = bytearray(1)
+_SMALL = memoryview(bytearray(256 << 10))
+"""Holds a small span for as long as one call takes; there is one thread that sends."""
+
+
+def _at_once(file: FileSpan) -> memoryview:
+    """Return the bytes of a small span if they are in memory, else nothing."""
+    wanted = file.end - file.start
+    if wanted > len(_SMALL) or not _NOT_NOW:
+        return _SMALL[:0]
+    try:
+        return _SMALL[: os.preadv(file.descriptor, [_SMALL[:wanted]], file.start, _NOT_NOW)]
+    except OSError:
+        return _SMALL[:0]
 
 
 def _at_hand(descriptor: int, start: int, count: int) -> bool:
@@ -500,8 +517,8 @@ def _at_hand(descriptor: int, start: int, count: int) -> bool:
     if not _NOT_NOW:
         return True
     try:
-        os.preadv(descriptor, [_BYTE], start + count - 1, _NOT_NOW)
-        os.preadv(descriptor, [_BYTE], start, _NOT_NOW)
+        os.preadv(descriptor, [_SMALL[:1]], start + count - 1, _NOT_NOW)
+        os.preadv(descriptor, [_SMALL[:1]], start, _NOT_NOW)
     except BlockingIOError:
         return False
     except OSError as error:

@@ -7,6 +7,7 @@ to another program, is refused rather than mended.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from bams3.errors import NotFoundError
@@ -30,6 +31,7 @@ _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _HIDING = re.compile(r"%(?:2[Ff]|5[Cc]|00)")
 
 
+@lru_cache(4096)
 def decode(path: str) -> str:
     """Return the key that a percent-encoded path names.
 
@@ -54,6 +56,7 @@ def _bad() -> Refusal:
     return Refusal(400, "this is not a path that can be served", "write /files/ROOT/FOLDER/FILE")
 
 
+@lru_cache(4096)
 def check_served(key: str, extensions: tuple[str, ...] = EXTENSIONS) -> None:
     """Let only files of genomic formats, and the objects of datasets, through.
 

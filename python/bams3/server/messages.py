@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One request, complete and within the limits.
 
     Attributes:
@@ -25,14 +25,13 @@ class Request:
     method: str
     path: str
     query: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     body: bytes = b""
     peer: str = ""
     secure: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class FileSpan:
+class FileSpan(NamedTuple):
     """Bytes [start, end) of an open local file, which the kernel can send by itself."""
 
     descriptor: int
@@ -53,6 +52,7 @@ class Response:
             What it raises cuts the connection.
         length: Bytes of `pieces`; None sends them in chunks. For HEAD, the length of the GET.
         finished: Called once, with the bytes of the body that were sent and whether that was all.
+        route: The path of the route that answered, for the metrics.
     """
 
     status: int
@@ -62,6 +62,7 @@ class Response:
     pieces: Iterator[bytes] | None = None
     length: int | None = None
     finished: Callable[[int, bool], None] | None = None
+    route: str = ""
 
 
 def json_response(

@@ -7,6 +7,8 @@ from collections import Counter
 
 from bams3.server.cache import CacheStats
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
+
 
 class Metrics:
     """Counters since the start; they name no user, file or address."""
@@ -19,7 +21,7 @@ class Metrics:
 
     def count(self, route: str, method: str, status: int, sent: int, complete: bool) -> None:
         """Count an answer: bytes of its body sent, and whether all were."""
-        if method not in ("GET", "HEAD", "POST", "OPTIONS"):
+        if method not in _METHODS:
             method = "other"
         with self._guard:
             self._requests[route, method, status] += 1

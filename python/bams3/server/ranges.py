@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
-from typing import TypeAlias
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
 
 MOST_RANGES = 32
 """Ranges of one request; more are refused."""
@@ -24,14 +24,14 @@ Span: TypeAlias = tuple[int, int]
 """First byte and end, exclusive."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_USUAL = re.compile("bytes=([0-9]{1,18})-([0-9]{1,18})")
 _SPEC = re.compile(r"([0-9]*)-([0-9]*)")
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 _TOO_LONG = 19
 """Numbers of so many digits lie beyond the end of every file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Conditions:
+class Conditions(NamedTuple):
     """The headers that decide, each as it came, None where there was none."""
 
     range: str | None = None
@@ -42,8 +42,7 @@ class Conditions:
     if_unmodified_since: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(NamedTuple):
     """What is known of what is served: bytes, strong etag with its quotes, last modification."""
 
     size: int
@@ -51,8 +50,7 @@ class Version:
     modified: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """Status 200, 206, 304, 412 or 416, and the bytes that make up the body, in ascending order."""
 
     status: int
@@ -106,6 +104,11 @@ def parse(text: str, size: int) -> tuple[Span, ...] | None:
     Returns:
         None for a unit other than bytes, which is to be ignored.
     """
+    usual = _USUAL.fullmatch(text)
+    if usual:
+        start, last = int(usual[1]), int(usual[2])
+        if start <= last:
+            return ((start, min(last + 1, size)),) if start < size else ()
     unit, equals, specs = text.partition("=")
     if not equals or not _TOKEN.fullmatch(unit):
         raise _Malformed
@@ -202,6 +205,7 @@ def _seconds(date: datetime) -> datetime:
 
 
 # ---- headers and parts ---------------------------------------------------------------------------
+@lru_cache(1024)
 def http_date(date: datetime) -> str:
     """Return a date as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`."""
     return format_datetime(date.astimezone(UTC), usegmt=True)
