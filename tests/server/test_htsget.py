@@ -12,7 +12,6 @@ import pysam
 import pytest
 
 import bams3
-from bams3.regions import Region
 from bams3.server import htsget
 from bams3.server.auth import User
 from bams3.server.htsget import FIELDS, HtsgetError
@@ -396,7 +395,7 @@ def test_nothing_is_asked_for_in_vain(client: Client, tmp_path: Path) -> None:
 
 # ---- rights and links ----------------------------------------------------------------------------
 def test_rights_to_regions(folder: Path) -> None:
-    client = Client(folder, User("me", regions=(Region("chr1", 1000, 2000), Region("chr2"))))
+    client = Client(folder, User("me", regions=("chr1:1001-2000", "chr2", "other:1-5")))
     assert client.get("reads", "reads", referenceName="chr1", start="1000", end="2000")
     assert client.get("reads", "reads", referenceName="chr2")
     assert client.get("reads", "reads", **{"class": "header"})

@@ -8,6 +8,7 @@ cache = "256M"
 audit = "/var/log/bams3/audit.jsonl"
 redirect = 0                                 # seconds that presigned addresses live; 0: never
 first_block = false
+reference = "/data/GRCh38.fa"                # for htsget of CRAM that needs one
 
 [tls]
 cert = "/etc/bams3/cert.pem"
@@ -90,6 +91,7 @@ class Config:
     audit: str = ""
     redirect: int = 0
     first_block: bool = False
+    reference: str | None = None
     tls_cert: str = ""
     tls_key: str = ""
     tokens: tuple[Token, ...] = ()
@@ -136,7 +138,7 @@ class _Reader:
     def config(self) -> Config:
         table, tls = self.table, self._table(self.table, "tls", {"cert", "key"})
         known = {"listen", "port", "public", "hosts", "origins", "cache", "audit", "redirect"}
-        known |= {"first_block", "tls", "root", "token", "oidc", "links", "limits"}
+        known |= {"first_block", "reference", "tls", "root", "token", "oidc", "links", "limits"}
         self._unknown(table, known, "")
         roots = self._roots()
         return Config(
@@ -150,6 +152,7 @@ class _Reader:
             audit=self._take(table, "audit", str, ""),
             redirect=self._take(table, "redirect", int, 0),
             first_block=self._take(table, "first_block", bool, False),
+            reference=self._take(table, "reference", str, "") or None,
             tls_cert=self._take(tls, "cert", str, "", "tls."),
             tls_key=self._take(tls, "key", str, "", "tls."),
             tokens=tuple(self._tokens({root.name for root in roots})),

@@ -11,16 +11,16 @@ lie in the ticket itself.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from bams3 import _core
-from bams3.errors import NotFoundError
+from bams3.errors import NotFoundError, RegionError
 from bams3.reads.to_bam import END_OF_FILE
-from bams3.regions import merge_intervals
+from bams3.regions import UNPLACED, Region, by_contig, merge_intervals, parse_region
 from bams3.server import children
 from bams3.server.htsget import Asked, HtsgetError, Query, answer
 from bams3.server.messages import Refusal, Response
@@ -62,7 +62,6 @@ class Htsget:
         Raises:
             HtsgetError: There is no such thing, or no right to it.
         """
-        _check_rights(query, user)
         try:
             source = self._catalog.open(query.kind, query.format, identifier)
             with closing(source):
@@ -74,6 +73,7 @@ class Htsget:
     def _urls(
         self, query: Query, source: Source, identifier: str, base: str, user: User
     ) -> list[dict[str, Any]]:
+        _check_rights(query, user, source.contigs)
         wants = _wants(query, source.contigs)
         if wants:
             source.prepare()
@@ -94,8 +94,8 @@ class Htsget:
         return {"url": f"{base}{path}?ticket={quote(ticket)}", **shown}
 
     # ---- data ------------------------------------------------------------------------------------
-    def data(self, kind: str, identifier: str, payload: Part) -> Response:
-        """Return the bytes of a link, whose signature is right.
+    def data(self, kind: str, identifier: str, payload: Part, head: bool = False) -> Response:
+        """Return the bytes of a link, whose signature is right, when the first of them are there.
 
         Raises:
             Refusal: 404 or 409; the file is gone, or another.
@@ -108,13 +108,11 @@ class Htsget:
         if source.etag != payload["etag"]:
             source.close()
             raise Refusal(409, f"{identifier} was replaced", "ask for a new ticket")
-        try:
-            pieces, length = _pieces(query, source, payload)
-        except BaseException:
-            source.close()
-            raise
+        pieces, length = _pieces(query, source, payload)
+        stream = _closing(iter(()) if head else pieces, source.close)
+        first = next(stream, b"")
         headers = {"Content-Type": BINARY, "Cache-Control": "private, no-transform"}
-        return Response(200, headers, pieces=_closing(pieces, source.close), length=length)
+        return Response(200, headers, pieces=_Begun(first, stream), length=length)
 
 
 def data_uri(data: bytes) -> str:
@@ -122,7 +120,21 @@ def data_uri(data: bytes) -> str:
     return "data:;base64," + base64.b64encode(data).decode()
 
 
-def _closing(pieces: Iterable[bytes], close: Callable[[], None]) -> Iterator[bytes]:
+class _Begun(Iterator[bytes]):
+    """The first piece, which is there already, and the others; closing it closes those."""
+
+    def __init__(self, first: bytes, rest: Generator[bytes]) -> None:
+        self._first, self._rest = first, rest
+
+    def __next__(self) -> bytes:
+        first, self._first = self._first, b""
+        return first or next(self._rest)
+
+    def close(self) -> None:
+        self._rest.close()
+
+
+def _closing(pieces: Iterable[bytes], close: Callable[[], None]) -> Generator[bytes]:
     try:
         yield from pieces
     finally:
@@ -212,22 +224,26 @@ def _wants(query: Query, contigs: Mapping[str, int]) -> list[Want] | None:
     return placed + ([Want(-1, ())] if -1 in chosen else [])
 
 
-def _check_rights(query: Query, user: User) -> None:
-    """Let those with rights to regions have nothing else."""
+def _check_rights(query: Query, user: User, contigs: Mapping[str, int]) -> None:
+    """Let those with rights to regions have nothing else; regions are texts as for samtools."""
     if user.regions is None or query.header:
         return
-    allowed: dict[str, list[tuple[int, int]]] = {}
-    for region in user.regions:
-        allowed.setdefault(region.contig, []).append(region.interval)
-    merged = {name: merge_intervals(intervals) for name, intervals in allowed.items()}
+    rights: list[Region] = []
+    for text in user.regions:
+        with suppress(RegionError):  # of another genome
+            rights.append(parse_region(text, contigs))
+    allowed = by_contig(rights)
     for name, start, end in query.regions or (Asked("*"),):
-        if not any(low <= start and end <= high for low, high in merged.get(name, ())):
+        inside = any(low <= start and end <= high for low, high in allowed.get(name, ()))
+        if not inside and not (name == "*" and UNPLACED in rights):
             raise HtsgetError("PermissionDenied", "your rights are limited to other regions")
 
 
 def _packed(query: Query) -> dict[str, Any]:
     names = ("format", "fields", "tags", "notags")
-    return {name: value for name, value in asdict(query).items() if name in names and value is not None}
+    return {
+        name: value for name, value in asdict(query).items() if name in names and value is not None
+    }
 
 
 def _unpacked(kind: str, payload: Part) -> Query:

@@ -20,11 +20,15 @@ from bams3.server.app import App, Cors
 from bams3.server.audit import AuditLog
 from bams3.server.auth import Authenticator, Links
 from bams3.server.cache import BlockCache
+from bams3.server.catalog import Catalog
 from bams3.server.config import Config
 from bams3.server.files import Files
+from bams3.server.htsget_data import Htsget
+from bams3.server.htsget_routes import HtsgetRoutes, RootLibrary
 from bams3.server.http import Connection, Shared
 from bams3.server.roots import by_name, open_root
 from bams3.server.service import Service
+from bams3.server.virtual import VirtualBams
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -87,8 +91,10 @@ async def start(config: Config, storage: StorageOptions | None = None) -> Server
     check_exposure(config)
     storage = _patient(storage or StorageOptions.resolve())
     cache = BlockCache(config.cache)
+    virtuals = VirtualBams(storage)
     roots = by_name(
-        open_root(root.name, root.url, cache, storage, root.extensions) for root in config.roots
+        open_root(root.name, root.url, cache, storage, root.extensions, virtuals)
+        for root in config.roots
     )
     limits = replace(config.limits, connections=_connections(config.limits.connections))
     audit = AuditLog(config.audit) if config.audit else None
@@ -106,6 +112,10 @@ async def start(config: Config, storage: StorageOptions | None = None) -> Server
 
     service = Service(app, cache, bams3.__version__)
     app.add(Files(app, config.first_block, config.redirect).routes())
+    htsget = Htsget(
+        Catalog(RootLibrary(roots, virtuals), config.reference), app.authenticator.links
+    )
+    app.add(HtsgetRoutes(app, htsget).routes())
     app.add(service.routes())
     listener, port = await _listen(config, shared)
     server = Server(app, _url(config, port), listener, shared, audit)
