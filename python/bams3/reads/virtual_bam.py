@@ -19,13 +19,16 @@ from typing import TYPE_CHECKING
 from bams3 import _core
 from bams3.errors import CorruptError, UsageError
 from bams3.reads import bam_index, headers
+from bams3.reads.fetch import tiles_of
 from bams3.reads.pipeline import ordered
 from bams3.reads.tile_cache import TileCache
 from bams3.reads.to_bam import END_OF_FILE
 
 if TYPE_CHECKING:
+    from bams3._core import TilePlace
     from bams3.reads.dataset import Dataset
     from bams3.reads.fetch import Section
+    from bams3.regions import Interval
 
 LAYOUT = 1
 """Raised with every change of what bytes a dataset gives; part of the ETag."""
@@ -53,11 +56,11 @@ class VirtualBam:
         self.dataset = dataset
         self._cache = cache or TileCache(CACHE)
         self.head = _core.bam_header_bytes(_header(dataset))
-        self._places = [
-            place
-            for chunk in range(len(dataset.index.chunks))
-            for place in dataset.index.tiles(chunk)
-        ]
+        self._places: list[TilePlace] = []
+        self._first_tiles: list[int] = []
+        for chunk in range(len(dataset.index.chunks)):
+            self._first_tiles.append(len(self._places))
+            self._places += dataset.index.tiles(chunk)
         self._starts = array("Q", [stored_size(len(self.head))])
         for place in self._places:
             self._starts.append(self._starts[-1] + stored_size(place.bytes))
@@ -84,6 +87,18 @@ class VirtualBam:
         for number, data in enumerate(self._tiles(range(first, last)), first):
             yield from _cut(data, self._starts[number], start, end)
         yield from _cut(END_OF_FILE, self._starts[-1], start, end)
+
+    def tiles(self, tid: int, intervals: Sequence[Interval]) -> list[int]:
+        """Return the tiles that can hold records of a contig in sorted, disjoint intervals.
+
+        `tid` -1: those without a place.
+        """
+        places = tiles_of(self.dataset.index, tid, intervals)
+        return [self._first_tiles[place.chunk] + place.tile for place in places]
+
+    def records(self, tile: int) -> bytes:
+        """Return the record stream of a tile; raises as `read`."""
+        return _core.bgzf_inflate(self._tile(tile))
 
     def open(self) -> io.BufferedReader:
         """Open for reading, as a file on disk: `read`, `seek`, `tell`."""

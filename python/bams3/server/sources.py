@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MAX_HEADER = 64 << 20
-ANYWHERE = [(-2, 1 << 62)]
+ANYWHERE = ((-2, 1 << 62),)
+FEW_TILES = 8
 
 
 class Want(NamedTuple):
@@ -111,7 +112,7 @@ class KnownFiles(Generic[T]):
 
 # ---- reads ---------------------------------------------------------------------------------------
 class DatasetReads:
-    """A BAMS3 dataset."""
+    """A BAMS3 dataset. Small regions come from the tiles that its virtual BAM keeps decoded."""
 
     native = "BAM"
     raw = None
@@ -121,21 +122,28 @@ class DatasetReads:
         self.head = bam.head
         self.contigs = bam.dataset.tids
         self.reference = reference
-        self._dataset = bam.dataset
+        self._bam = bam
 
     def records(self, wants: Sequence[Want] | None) -> Iterator[bytes]:
         """See `Source`."""
         if wants is None:
-            yield from self._dataset.query(threads=1).blocks()
+            yield from self._bam.dataset.query(threads=1).blocks()
             return
-        names = list(self.contigs)
         for want in wants:
-            if want.tid < 0:
-                yield from self._dataset.query(UNPLACED, threads=1).blocks()
-                continue
-            regions = [Region(names[want.tid], start, end) for start, end in want.intervals]
-            for block in self._dataset.query(*regions, once=True, threads=1).blocks():
-                yield _core.overlapping_records(block, want.tid, want.intervals, want.first)
+            intervals = want.intervals if want.tid >= 0 else ANYWHERE
+            for block in self._blocks(want, intervals):
+                yield _core.overlapping_records(block, want.tid, intervals, want.first)
+
+    def _blocks(self, want: Want, intervals: Sequence[Interval]) -> Iterator[bytes]:
+        tiles = self._bam.tiles(want.tid, intervals)
+        if len(tiles) <= FEW_TILES:
+            yield from map(self._bam.records, tiles)
+            return
+        regions = [UNPLACED]
+        if want.tid >= 0:
+            name = list(self.contigs)[want.tid]
+            regions = [Region(name, *span) for span in intervals]
+        yield from self._bam.dataset.query(*regions, once=True, threads=1).blocks()
 
     def prepare(self) -> None:
         """A dataset is its own index."""
