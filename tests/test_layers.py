@@ -22,7 +22,11 @@ MAY = {
     "reads": {"_core", "config", "errors", "regions", "storage"},
     "transfer": {"_core", "config", "errors", "storage"},
     "runs": {"config", "errors", "storage", "transfer"},
-    "cli": {"_core", "config", "errors", "reads", "regions", "runs", "storage", "transfer"},
+    "server": {"_core", "config", "errors", "reads", "regions", "storage"},
+    "cli": {
+        *("_core", "config", "errors", "reads", "regions", "runs", "server", "storage"),
+        "transfer",
+    },
 }
 # Run as processes of their own, which report on standard error.
 PROGRAMS = {"cram_reader.py"}

@@ -33,6 +33,9 @@ def bgzf_inflate(data: bytes) -> bytes: ...
 def bgzf_deflate(data: bytes, level: int) -> bytes:
     """Compress to BGZF blocks, without the end-of-file marker."""
 
+def bgzf_store(data: bytes) -> bytes:
+    """Pack into blocks of 65,280 bytes without compression, each 31 bytes longer."""
+
 def bam_header(data: bytes) -> tuple[Header, int] | None:
     """Parse magic, text and contigs; (header, bytes consumed) or None if more data is needed."""
 
@@ -173,15 +176,28 @@ class Tile:
 
 @final
 class TileRow:
-    """What the index keeps of a tile. `reach` is the largest end on the last contig."""
+    """What the index keeps of a tile. `reach` is the largest end on the last contig.
+
+    `starts`: contigs after the first, and where in the record stream of `bytes` each begins.
+    """
     def __new__(
-        cls, reads: int, first_tid: int, first_pos: int, last_tid: int, reach: int
+        cls,
+        reads: int,
+        bytes: int,
+        first_tid: int,
+        first_pos: int,
+        last_tid: int,
+        reach: int,
+        starts: Sequence[tuple[int, int]] = (),
     ) -> TileRow: ...
+
     reads: int
+    bytes: int
     first_tid: int
     first_pos: int
     last_tid: int
     reach: int
+    starts: list[tuple[int, int]]
 
 def encode_tile(records: bytes, options: TileOptions) -> Tile: ...
 
@@ -285,11 +301,15 @@ class TableRow:
 
 @final
 class TilePlace:
-    """Where a tile lies: chunk number and byte ranges inside that object."""
+    """Where a tile lies: chunk number and byte ranges inside that object.
+
+    `bytes`: length of its record stream.
+    """
 
     chunk: int
     tile: int
     reads: int
+    bytes: int
     core: tuple[int, int]  # (offset, length)
     rest: tuple[int, int]
 
@@ -315,8 +335,24 @@ def count_records(stream: bytes) -> int: ...
 def count_contigs(stream: bytes) -> dict[int, int]:
     """Return the number of records by contig number."""
 
-def overlapping_records(records: bytes, tid: int, intervals: Sequence[tuple[int, int]]) -> bytes:
-    """Return the records of a contig that overlap any of the sorted, disjoint intervals."""
+def overlapping_records(
+    records: bytes, tid: int, intervals: Sequence[tuple[int, int]], first: int = ...
+) -> bytes:
+    """Return the records of a contig that overlap any of the sorted, disjoint intervals.
+
+    Only those that begin at `first` or later.
+    """
+
+def project_records(
+    records: bytes,
+    fields: int,
+    tags: Sequence[bytes] | None = None,
+    without: Sequence[bytes] = (),
+) -> bytes:
+    """Blank fields and leave out tags of a record stream.
+
+    `fields`: bits of those to keep, in the order of SAM's columns. `tags`: those to keep, or all.
+    """
 
 # ---- depth (depth.rs) ---------------------------------------------------------------------------
 @final

@@ -11,7 +11,8 @@ Bams3Error                        kind "error"            exit 1
 │   ├── DownloadExistsError       kind "download-exists"  exit 12  an unfinished download
 │   └── ManyUploadsExistError     kind "uploads-exist"    exit 13  several unfinished uploads
 ├── StorageError                  kind "storage"          exit 1   (OSError) the store failed
-│   └── PermissionDenied          kind "denied"           exit 14  (PermissionError) not allowed
+│   ├── PermissionDenied          kind "denied"           exit 14  (PermissionError) not allowed
+│   └── ChangedError              kind "changed"          exit 1   replaced while it was read
 ├── KeyRejectedError              kind "encryption-key"   exit 10  SSE-C: wrong, missing, needless
 ├── RegionError                   kind "region"           exit 1   (ValueError) no such region
 ├── VersionError                  kind "version"          exit 1   written by a newer format
@@ -87,6 +88,12 @@ class PermissionDenied(StorageError, PermissionError):
 
     kind = "denied"
     exit_code = 14
+
+
+class ChangedError(StorageError):
+    """The object was replaced by another version while it was read."""
+
+    kind = "changed"
 
 
 class RegionError(Bams3Error, ValueError):

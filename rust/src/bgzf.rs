@@ -11,6 +11,9 @@ const FOOTER: usize = 8;
 const LARGEST: usize = 1 << 16;
 /// Bytes put into one block; leaves room for what does not compress. As htslib.
 const PAYLOAD: usize = 0xff00;
+const STORED_HEAD: usize = 5;
+/// What a stored block is longer than its payload.
+const STORED: usize = HEADER + STORED_HEAD + FOOTER;
 /// Deflate cannot do better than this.
 const RATIO: usize = 1032;
 
@@ -130,6 +133,22 @@ pub fn bgzf_deflate(data: &[u8], level: i32) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// Pack without compression, so that the length of the data alone tells where each byte lies: blocks of
+/// `PAYLOAD` bytes, and `STORED` more for each.
+pub fn bgzf_store(data: &[u8]) -> Vec<u8> {
+    let blocks = data.chunks(PAYLOAD);
+    let mut out = Vec::with_capacity(data.len() + blocks.len() * STORED);
+    for payload in blocks {
+        let length = (payload.len() + STORED - 1) as u16;
+        out.extend_from_slice(&START);
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(&stored_head(payload));
+        out.extend_from_slice(payload);
+        put_footer(payload, &mut out);
+    }
+    out
+}
+
 fn deflate_block(compressor: &mut Compressor, payload: &[u8], out: &mut Vec<u8>) -> Result<()> {
     let start = out.len();
     out.resize(start + LARGEST, 0);
@@ -137,8 +156,7 @@ fn deflate_block(compressor: &mut Compressor, payload: &[u8], out: &mut Vec<u8>)
     let deflated = compressor.deflate_compress(payload, body);
     let deflated = deflated.unwrap_or_else(|_| store(payload, body));
     out.truncate(start + HEADER + deflated);
-    out.extend_from_slice(&crc32(payload).to_le_bytes());
-    out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+    put_footer(payload, out);
     let length = u16::try_from(out.len() - start - 1);
     let length = length.map_err(|_| Error::input("BGZF block too long"))?;
     out[start..start + 16].copy_from_slice(&START);
@@ -146,12 +164,22 @@ fn deflate_block(compressor: &mut Compressor, payload: &[u8], out: &mut Vec<u8>)
     Ok(())
 }
 
-/// Write one stored deflate block, for what does not compress; PAYLOAD is less than its limit.
+fn put_footer(payload: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&crc32(payload).to_le_bytes());
+    out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+}
+
+/// Write one stored deflate block, for what does not compress.
 fn store(payload: &[u8], body: &mut [u8]) -> usize {
-    let length = (payload.len() as u16).to_le_bytes();
-    body[..5].copy_from_slice(&[1, length[0], length[1], !length[0], !length[1]]);
-    body[5..5 + payload.len()].copy_from_slice(payload);
-    5 + payload.len()
+    body[..STORED_HEAD].copy_from_slice(&stored_head(payload));
+    body[STORED_HEAD..STORED_HEAD + payload.len()].copy_from_slice(payload);
+    STORED_HEAD + payload.len()
+}
+
+/// How a stored deflate block begins that is the last; PAYLOAD is less than its limit.
+fn stored_head(payload: &[u8]) -> [u8; STORED_HEAD] {
+    let [low, high] = (payload.len() as u16).to_le_bytes();
+    [1, low, high, !low, !high]
 }
 
 #[cfg(test)]
@@ -160,6 +188,16 @@ mod tests {
 
     fn sample() -> Vec<u8> {
         (0..300_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> (n % 25)) as u8).collect()
+    }
+
+    #[test]
+    fn stored_blocks_come_back_and_lie_where_arithmetic_says() {
+        let data = sample();
+        for size in [0, 1, PAYLOAD - 1, PAYLOAD, PAYLOAD + 1, data.len()] {
+            let packed = bgzf_store(&data[..size]);
+            assert_eq!(packed.len(), size + size.div_ceil(PAYLOAD) * STORED);
+            assert_eq!(bgzf_inflate(&packed).unwrap(), data[..size]);
+        }
     }
 
     #[test]

@@ -20,12 +20,18 @@ impl Filter {
     }
 }
 
-/// The records of contig `tid` that overlap any of the sorted, disjoint intervals.
-pub fn overlapping(stream: &[u8], tid: i32, intervals: &[(i64, i64)]) -> Result<Vec<u8>> {
+/// The records of contig `tid` that begin at `first` or later and overlap any of the sorted, disjoint intervals.
+pub fn overlapping(
+    stream: &[u8],
+    tid: i32,
+    intervals: &[(i64, i64)],
+    first: i64,
+) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     for record in iterate(stream) {
         let record = record?;
-        if record.tid() == tid && overlaps(&record, intervals) {
+        let begins = i64::from(record.pos()) >= first;
+        if record.tid() == tid && begins && overlaps(&record, intervals) {
             out.extend_from_slice(&(record.bytes().len() as u32).to_le_bytes());
             out.extend_from_slice(record.bytes());
         }

@@ -15,7 +15,7 @@ use crate::tile::Extent;
 const LIMIT: u64 = 1 << 32;
 
 /// A tile and the lengths of its sections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub extent: Extent,
     pub core_length: u64,
@@ -50,6 +50,8 @@ pub struct Place {
     pub chunk: usize,
     pub tile: usize,
     pub reads: u32,
+    /// Length of the record stream.
+    pub bytes: u64,
     pub core: (u64, u64),
     pub rest: (u64, u64),
 }
@@ -95,6 +97,7 @@ impl Index {
                 chunk,
                 tile,
                 reads: entry.extent.reads,
+                bytes: entry.extent.bytes,
                 core: (core, entry.core_length),
                 rest: (rest, entry.rest_length),
             };
@@ -259,6 +262,7 @@ impl Index {
             && is_contig(tile.extent.last_tid, self.contigs.len())
             && tile.core_length < LIMIT
             && tile.rest_length < LIMIT
+            && tile.extent.bytes < LIMIT
     }
 }
 
@@ -317,9 +321,10 @@ enum Column {
     Reach,
     CoreLength,
     RestLength,
+    Bytes,
 }
 
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 8] = [
     Column::Reads,
     Column::FirstTid,
     Column::FirstPos,
@@ -327,6 +332,7 @@ const COLUMNS: [Column; 7] = [
     Column::Reach,
     Column::CoreLength,
     Column::RestLength,
+    Column::Bytes,
 ];
 
 impl Column {
@@ -340,6 +346,7 @@ impl Column {
             Self::Reach => extent.reach - i64::from(extent.first_pos),
             Self::CoreLength => tile.core_length as i64,
             Self::RestLength => tile.rest_length as i64,
+            Self::Bytes => extent.bytes as i64,
         }
     }
 
@@ -355,6 +362,7 @@ impl Column {
             Self::Reach => extent.reach = value.checked_add(extent.first_pos.into())?,
             Self::CoreLength => tile.core_length = value.try_into().ok()?,
             Self::RestLength => tile.rest_length = value.try_into().ok()?,
+            Self::Bytes => extent.bytes = value.try_into().ok()?,
         }
         Some(())
     }
@@ -367,6 +375,43 @@ fn put_tiles(out: &mut Vec<u8>, tiles: &[Entry]) {
             let value = column.get(tile);
             put_varint(out, zigzag(value.wrapping_sub(std::mem::replace(&mut before, value))));
         }
+    }
+    tiles.iter().filter(|tile| spans(&tile.extent)).for_each(|tile| put_starts(out, &tile.extent));
+}
+
+/// Whether a tile holds records of several contigs.
+fn spans(extent: &Extent) -> bool {
+    extent.first_tid != extent.last_tid
+}
+
+fn put_starts(out: &mut Vec<u8>, extent: &Extent) {
+    put_varint(out, extent.starts.len() as u64);
+    let mut before = (extent.first_tid, 0);
+    for &(tid, offset) in &extent.starts {
+        put_varint(out, u64::from(rank(tid).wrapping_sub(rank(before.0))));
+        put_varint(out, offset - before.1);
+        before = (tid, offset);
+    }
+}
+
+/// Contigs and offsets ascend, to the last contig and within the record stream.
+fn read_starts(input: &mut &[u8], extent: &mut Extent) -> Result<()> {
+    let mut before = (rank(extent.first_tid), 0u64);
+    for _ in 0..count(input)? {
+        let (contigs, bytes) = (get_varint(input)?, get_varint(input)?);
+        let tid = u64::from(before.0).checked_add(contigs).and_then(|tid| u32::try_from(tid).ok());
+        let offset = before.1.checked_add(bytes).filter(|&offset| offset < extent.bytes);
+        let (Some(tid), Some(offset)) = (tid, offset) else { return Err(damaged()) };
+        if contigs == 0 || bytes == 0 {
+            return Err(damaged());
+        }
+        before = (tid, offset);
+        extent.starts.push((tid as i32, offset));
+    }
+    if before.0 == rank(extent.last_tid) {
+        Ok(())
+    } else {
+        Err(damaged())
     }
 }
 
@@ -382,6 +427,9 @@ fn read_tiles(input: &mut &[u8], count: usize) -> Result<Vec<Entry>> {
             value = value.wrapping_add(unzigzag(get_varint(input)?));
             column.set(tile, value).ok_or_else(damaged)?;
         }
+    }
+    for tile in tiles.iter_mut().filter(|tile| spans(&tile.extent)) {
+        read_starts(input, &mut tile.extent)?;
     }
     Ok(tiles)
 }

@@ -16,9 +16,13 @@ fn made(random: &mut Random) -> Index {
         let tiles: Vec<Entry> = (0..=random.below(4)).map(|_| tile(random, &mut place)).collect();
         index.add_chunk(number << 20, (number + 1) << 20, random.below(u64::MAX), &tiles);
     }
-    let extent = Extent { reads: 1, first_tid: -1, first_pos: -1, last_tid: -1, reach: 0 };
+    let extent = Extent { reads: 1, bytes: 40, ..unplaced() };
     index.add_chunk(0, 1, 5, &[Entry { extent, core_length: 9, rest_length: 8 }]);
     index
+}
+
+fn unplaced() -> Extent {
+    Extent { first_tid: -1, first_pos: -1, last_tid: -1, ..Extent::default() }
 }
 
 fn tile(random: &mut Random, place: &mut (i32, i32)) -> Entry {
@@ -28,8 +32,9 @@ fn tile(random: &mut Random, place: &mut (i32, i32)) -> Entry {
         *place = (place.0 + 1, 0);
     }
     let (last_tid, reach) = (place.0, i64::from(place.1) + 500);
-    let extent =
-        Extent { reads: 1 + random.below(9) as u32, first_tid, first_pos, last_tid, reach };
+    let (reads, bytes) = (1 + random.below(9) as u32, 40 + random.below(4 << 20));
+    let starts = if first_tid < last_tid { vec![(last_tid, 1 + random.below(39))] } else { vec![] };
+    let extent = Extent { reads, bytes, first_tid, first_pos, last_tid, reach, starts };
     Entry { extent, core_length: random.below(99_999), rest_length: random.below(999_999) }
 }
 

@@ -19,6 +19,7 @@ pub mod loss;
 pub mod merge;
 pub mod mixing;
 mod numbers;
+pub mod project;
 #[cfg(feature = "python")]
 mod python;
 pub mod record;

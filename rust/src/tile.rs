@@ -11,7 +11,7 @@ use crate::columns::tags::Collected;
 use crate::columns::{cigar, mate, md, name, position, quality, rows, tags, Core, Row};
 use crate::error::{corrupt, Error, Result};
 use crate::loss::{self, Loss};
-use crate::record::bin_of;
+use crate::record::{bin_of, iterate};
 use crate::select::Selection;
 use crate::stats::Stats;
 use crate::stream::{Reader, Writer};
@@ -27,14 +27,18 @@ pub struct Options {
 }
 
 /// What the index keeps of a tile.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
     pub reads: u32,
+    /// Length of the record stream.
+    pub bytes: u64,
     pub first_tid: i32,
     pub first_pos: i32,
     pub last_tid: i32,
     /// Largest end of the records on the last contig.
     pub reach: i64,
+    /// Where in the record stream the records of each contig after the first begin.
+    pub starts: Vec<(i32, u64)>,
 }
 
 /// A coded tile.
@@ -78,7 +82,7 @@ fn code(records: &[u8], effort: Effort) -> Result<Tile> {
     Ok(Tile {
         core: head,
         rest,
-        extent: extent(&core),
+        extent: extent(&core, records)?,
         digest_in: 0,
         digest: 0,
         stats: Stats::of(&core, &rows),
@@ -145,16 +149,31 @@ fn learn_reference(core: &Core, tags: &Collected, sequences: &mut Sequences) {
     }
 }
 
-fn extent(core: &Core) -> Extent {
+fn extent(core: &Core, records: &[u8]) -> Result<Extent> {
     let last = core.count() - 1;
     let on_last = (0..core.count()).rev().take_while(|&at| core.tid[at] == core.tid[last]);
-    Extent {
+    Ok(Extent {
         reads: core.count() as u32,
+        bytes: records.len() as u64,
         first_tid: core.tid[0],
         first_pos: core.pos[0],
         last_tid: core.tid[last],
         reach: on_last.map(|at| core.end(at)).max().unwrap_or(0),
+        starts: starts(records)?,
+    })
+}
+
+fn starts(records: &[u8]) -> Result<Vec<(i32, u64)>> {
+    let mut starts = Vec::new();
+    let (mut before, mut at) = (None, 0);
+    for record in iterate(records) {
+        let record = record?;
+        if before.replace(record.tid()).is_some_and(|tid| tid != record.tid()) {
+            starts.push((record.tid(), at));
+        }
+        at += 4 + record.bytes().len() as u64;
     }
+    Ok(starts)
 }
 
 /// Decode a core section.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import xxhash
@@ -14,7 +14,7 @@ from tests.format.cursor import Corrupt, Cursor
 from tests.format.primitives import unzigzag
 
 PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
-COLUMNS = "records first_tid first_pos tids reach core rest"
+COLUMNS = "records first_tid first_pos tids reach core rest bytes"
 
 
 @dataclass
@@ -28,6 +28,8 @@ class Tile:
     reach: int
     core: int
     rest: int
+    bytes: int
+    starts: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass
@@ -65,13 +67,13 @@ class Index:
 def read_manifest(path: Path) -> dict:
     """The manifest; its version and its checksum are right."""
     raw = path.read_bytes()
-    manifest = json.loads(raw)
-    if manifest["format"] != "bams3" or manifest["version"][0] != 1:
-        raise Corrupt(f"{path}: format {manifest['format']} {manifest['version']}")
     body = raw[: raw.rfind(b"\n", 0, raw.rfind(b'"checksum"'))]
     end = b'\n "checksum": "%b"\n}\n' % xxhash.xxh3_64_hexdigest(body).encode()
     if raw != body + end:
         raise Corrupt(f"{path}: the checksum is wrong")
+    manifest = json.loads(raw)
+    if manifest["format"] != "bams3" or manifest["version"][0] != 1:
+        raise Corrupt(f"{path}: format {manifest['format']} {manifest['version']}")
     return manifest
 
 
@@ -135,9 +137,13 @@ def _fill(chunks: list[Chunk], tid: int, cursor: Cursor) -> None:
 
 
 def _tiles(cursor: Cursor, counts: list[int]) -> list[list[Tile]]:
-    """The tiles of so many chunks, as seven columns."""
+    """The tiles of so many chunks, as eight columns, and the contigs in them."""
     columns = {name: _column(cursor, sum(counts)) for name in COLUMNS.split()}
-    tiles = iter([_tile(*row) for row in zip(*columns.values(), strict=True)])
+    rows = [_tile(*row) for row in zip(*columns.values(), strict=True)]
+    for row in rows:
+        if row.first_tid != row.last_tid:
+            row.starts = _starts(cursor, row)
+    tiles = iter(rows)
     return [[next(tiles) for _ in range(count)] for count in counts]
 
 
@@ -160,5 +166,17 @@ def _column(cursor: Cursor, count: int) -> list[int]:
     return out
 
 
-def _tile(records: int, tid: int, pos: int, tids: int, reach: int, core: int, rest: int) -> Tile:
-    return Tile(records, tid, pos, tid + tids, pos + reach, core, rest)
+def _tile(
+    records: int, tid: int, pos: int, tids: int, reach: int, core: int, rest: int, size: int
+) -> Tile:
+    return Tile(records, tid, pos, tid + tids, pos + reach, core, rest, size)
+
+
+def _starts(cursor: Cursor, tile: Tile) -> list[tuple[int, int]]:
+    tid, offset, out = tile.first_tid, 0, []
+    for _ in range(cursor.varint()):
+        tid, offset = tid + cursor.varint(), offset + cursor.varint()
+        out.append((tid, offset))
+    if not out or out[-1][0] != tile.last_tid or offset >= tile.bytes:
+        raise Corrupt(f"the index has contigs {out} in {tile}")
+    return out

@@ -67,7 +67,6 @@ class Dataset:
 def read_tile(tile: Tile, core_section: bytes, rest_section: bytes) -> list[Record]:
     """The records of one tile."""
     records = core.read(open_section(core_section))
-    _check(tile, records)
     cursor = open_section(rest_section)
     mates.read(cursor, records)
     names.read(cursor, records)
@@ -77,6 +76,7 @@ def read_tile(tile: Tile, core_section: bytes, rest_section: bytes) -> list[Reco
     cursor.finish()
     for record in records:
         record.packed = bam.pack(record)
+    _check(tile, records)
     return records
 
 
@@ -84,7 +84,13 @@ def _check(tile: Tile, records: list[Record]) -> None:
     """That the index says of a tile what is in it."""
     first, last = records[0], records[-1]
     reach = max(record.end for record in records if record.tid == last.tid)
-    found = Tile(len(records), first.tid, first.pos, last.tid, reach, tile.core, tile.rest)
+    size, starts = 0, []
+    for record, before in zip(records, [first, *records], strict=False):
+        if record.tid != before.tid:
+            starts.append((record.tid, size))
+        size += len(record.packed)
+    extent = (len(records), first.tid, first.pos, last.tid, reach)
+    found = Tile(*extent, tile.core, tile.rest, size, starts)
     if found != tile:
         raise Corrupt(f"the index has {tile}, the tile {found}")
 

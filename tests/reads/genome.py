@@ -77,7 +77,7 @@ def _chunks(real: _core.Index) -> Iterator[tuple[int, int, int, list[Entry]]]:
                 yield start, start + CHUNK, chance.getrandbits(64), made
     yield from _shared(chance, real.contigs, sizes)
     for start in range(0, UNMAPPED_TILES, 80):
-        row = _core.TileRow(TILE_READS, -1, -1, -1, 0)
+        row = _core.TileRow(TILE_READS, 3_900_000 + chance.randrange(99_999), -1, -1, -1, 0)
         made = [(row, *chance.choice(sizes)) for _ in range(80)]
         yield start * TILE_READS, (start + 80) * TILE_READS, chance.getrandbits(64), made
 
@@ -100,7 +100,11 @@ def _made(
             round(size * min(1, share) * chance.uniform(0.97, 1.03))
             for size in chance.choice(sizes)
         )
-        yield _core.TileRow(reads, tid, start, tid, reach), core, rest
+        yield (
+            _core.TileRow(reads, 390 * reads + chance.randrange(99_999), tid, start, tid, reach),
+            core,
+            rest,
+        )
         start += bases
 
 
@@ -112,6 +116,10 @@ def _shared(
     for tid in range(first, len(contigs)):
         bases += contigs[tid][1]
         if bases >= TILE_BASES or tid == len(contigs) - 1:
-            row = _core.TileRow(TILE_READS, first, chance.randrange(99), tid, contigs[tid][1])
+            size = 3_900_000 + chance.randrange(99_999)
+            starts = [(first + step, step * 1000) for step in range(1, tid - first + 1)]
+            row = _core.TileRow(
+                TILE_READS, size, first, chance.randrange(99), tid, contigs[tid][1], starts
+            )
             yield 0, CHUNK, chance.getrandbits(64), [(row, *chance.choice(sizes))]
             first, bases = tid + 1, 0

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import click
 
-from bams3.cli import reads, runs, transfer, view
+from bams3.cli import reads, runs, serve, transfer, view
 from bams3.errors import Bams3Error
 
 INTERRUPTED = 130
@@ -53,7 +53,7 @@ def cli() -> None:
     """
 
 
-_COMMANDS = (*reads.COMMANDS, *view.COMMANDS, *transfer.COMMANDS, *runs.COMMANDS)
+_COMMANDS = (*reads.COMMANDS, *view.COMMANDS, *transfer.COMMANDS, *runs.COMMANDS, *serve.COMMANDS)
 for _command in _COMMANDS:
     cli.add_command(_command)
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bams3.config import StorageOptions
     from bams3.reads.depth import DepthQuery
     from bams3.reads.query import Query
+    from bams3.reads.virtual_bam import VirtualBam
     from bams3.storage import Store
 
 
@@ -126,6 +127,20 @@ class Dataset:
             len(contigs),
             self._gone,
         )
+
+    @property
+    def etag(self) -> str:
+        """What changes with anything in the dataset: the XXH3-64 of its manifest."""
+        return f"{self._digest:016x}"
+
+    def as_bam(self) -> VirtualBam:
+        """Return the dataset as the bytes of a BAM file with its index, read where asked for.
+
+        Reads what is missing of the index, and the header.
+        """
+        from bams3.reads.virtual_bam import VirtualBam
+
+        return VirtualBam(self)
 
     def is_replaced(self) -> bool:
         """Whether another dataset, or none, stands now where this one was opened; one GET."""

@@ -117,6 +117,10 @@ class Source:
         for sections in ordered(pool, lambda pieces: self._read(pieces, parts), rounds, 1):
             yield from sections
 
+    def read(self, places: Iterable[TilePlace], parts: Parts) -> list[Section]:
+        """Return the sections of some tiles, in the order given, in one round of requests."""
+        return self._read(list(_pieces(self, places, parts)), parts)
+
     def _read(self, pieces: Sequence[Piece], parts: Parts) -> list[Section]:
         """Read the ranges of some pieces in one parallel round."""
         spans = [(self.key(p.chunk), start, end) for p in pieces for start, end in p.ranges]

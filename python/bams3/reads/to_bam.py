@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FORMATS = ("bam", "sam", "cram")
 LEVEL = 6
 LARGEST_FOR_BAI = 1 << 29
-_END_OF_FILE = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+END_OF_FILE = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 Progress = Callable[[int], None]
 
 
@@ -148,7 +148,7 @@ def bam_bytes(
     """Yield a whole BAM file of record streams."""
     yield _core.bgzf_deflate(_core.bam_header_bytes(header), level)
     yield from _mapped(lambda block: _core.bgzf_deflate(block, level), blocks, threads)
-    yield _END_OF_FILE
+    yield END_OF_FILE
 
 
 def sam_bytes(

@@ -177,6 +177,8 @@ def _tile(dataset: Dataset, section: Section) -> tuple[int, bytes, dict[int, int
             records = dataset.source.decode(section)
             if _core.count_records(records) != section.place.reads:
                 raise CorruptError("not as many records as the index says")
+            if len(records) != section.place.bytes:
+                raise CorruptError("records of other sizes than the index says")
             return section.place.reads, _core.records_digest(records), _core.count_contigs(records)
     except CorruptError as error:
         return error.message

@@ -11,6 +11,7 @@ b'CG'
 
 from bams3.config import StorageOptions
 from bams3.storage.bucket import Bucket
+from bams3.storage.local import file_etag
 from bams3.storage.objects import Attributes, CustomerKey
 from bams3.storage.store import (
     Data,
@@ -36,6 +37,7 @@ __all__ = [
     "Store",
     "check_key",
     "copy_between",
+    "file_etag",
     "open_input",
     "open_store",
 ]

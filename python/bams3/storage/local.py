@@ -112,7 +112,7 @@ class LocalStore:
             stat = os.stat(path)
         if not os.path.isfile(path):
             raise NotFoundError(f"{path}: is not a file")
-        return Head(stat.st_size, _etag(stat), _time(stat.st_mtime))
+        return Head(stat.st_size, file_etag(stat), _time(stat.st_mtime))
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """Yield all objects below the folder `prefix`, files left by killed writers included."""
@@ -161,7 +161,7 @@ class LocalStore:
                     _write_all(descriptor, data)
                     if flush:
                         os.fsync(descriptor)
-                    etag = _etag(os.fstat(descriptor))
+                    etag = file_etag(os.fstat(descriptor))
                 finally:
                     os.close(descriptor)
                 place(partial)
@@ -303,7 +303,8 @@ def _fsync(path: str) -> None:
         os.close(descriptor)
 
 
-def _etag(stat: os.stat_result) -> str:
+def file_etag(stat: os.stat_result) -> str:
+    """Return the etag of a file: of its inode, its time and its size."""
     return f'"{stat.st_ino:x}-{stat.st_mtime_ns:x}-{stat.st_size:x}"'
 
 

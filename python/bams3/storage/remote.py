@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from bams3.config import StorageOptions
 from bams3.errors import (
     Bams3Error,
+    ChangedError,
     CorruptError,
     ExistsError,
     NotFoundError,
@@ -81,6 +82,15 @@ class RemoteStore:
         if span and span[0] == span[1]:
             return b""
         return fetch(handle, self._options, span).data
+
+    def get_version(self, key: str, etag: str, start: int, end: int) -> bytes:
+        """Read a range of the version that has `etag`, in one request, conditional on it.
+
+        Raises:
+            ChangedError: The object has another etag by now.
+            NotFoundError, CorruptError, StorageError: As for `get`.
+        """
+        return fetch(self._handle(key), self._options, (start, end), etag).data
 
     def get_many(self, spans: Sequence[Span]) -> builtins.list[bytes]:
         """Read several ranges at the same time."""
@@ -324,8 +334,8 @@ def _too_short(url: str, size: int | None, start: int, end: int) -> CorruptError
     )
 
 
-def _changed(url: str) -> StorageError:
-    return StorageError(f"{url}: was replaced while it was read", "start again")
+def _changed(url: str) -> ChangedError:
+    return ChangedError(f"{url}: was replaced while it was read", "start again")
 
 
 def client_options(options: StorageOptions, url: str | None) -> dict[str, Any]:

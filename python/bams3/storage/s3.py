@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,20 @@ class S3Store(RemoteStore):
                     break
         if problem:
             raise translate(problem, f"{self._url}/{prefix}") from problem
+
+    def presign(self, key: str, seconds: int) -> str:
+        """Return an address with which anybody may GET the object, for so many seconds.
+
+        Raises:
+            PermissionDenied, StorageError: There are no credentials to sign with.
+        """
+        import obstore
+
+        handle = self._handle(key)
+        try:
+            return obstore.sign(self._client, "GET", handle.path, timedelta(seconds=seconds))
+        except Exception as error:
+            raise translate(error, handle.url) from error
 
     def _list_after(self, folder: str, last: str | None) -> Iterator[Any]:
         """Yield what obstore knows of the objects in `folder`, in the order of their keys."""

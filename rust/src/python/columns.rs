@@ -12,6 +12,7 @@ use pyo3::types::{PyBytes, PyCapsule, PyIterator};
 use crate::arrow::{text, Table};
 use crate::depth::{overlapping, Blocks, Depth, Filter, Run, Windows};
 use crate::error::{Error, Result};
+use crate::project::{project, Projection};
 use crate::record::iterate;
 use crate::tile::decode_core;
 
@@ -100,14 +101,30 @@ impl PyBlocks {
 }
 
 #[pyfunction]
+#[pyo3(signature = (records, tid, intervals, first=i64::MIN))]
 fn overlapping_records<'py>(
     py: Python<'py>,
     records: &[u8],
     tid: i32,
     intervals: Vec<(i64, i64)>,
+    first: i64,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let chosen = py.detach(|| overlapping(records, tid, &intervals));
+    let chosen = py.detach(|| overlapping(records, tid, &intervals, first));
     Ok(PyBytes::new(py, &chosen.map_err(Error::stored)?))
+}
+
+#[pyfunction]
+#[pyo3(signature = (records, fields, tags=None, without=Vec::new()))]
+fn project_records<'py>(
+    py: Python<'py>,
+    records: &[u8],
+    fields: u16,
+    tags: Option<Vec<[u8; 2]>>,
+    without: Vec<[u8; 2]>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let projection = Projection { fields, tags, without };
+    let projected = py.detach(|| project(records, &projection));
+    Ok(PyBytes::new(py, &projected.map_err(Error::stored)?))
 }
 
 #[pyfunction]
@@ -235,6 +252,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyRun>()?;
     module.add_class::<PyWindows>()?;
     module.add_function(wrap_pyfunction!(overlapping_records, module)?)?;
+    module.add_function(wrap_pyfunction!(project_records, module)?)?;
     module.add_function(wrap_pyfunction!(count_records, module)?)?;
     module.add_function(wrap_pyfunction!(count_contigs, module)?)?;
     module.add_function(wrap_pyfunction!(blocks_of_core, module)?)

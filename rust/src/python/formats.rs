@@ -122,6 +122,12 @@ fn bgzf_deflate<'py>(py: Python<'py>, data: &[u8], level: i32) -> Result<Bound<'
 }
 
 #[pyfunction]
+fn bgzf_store<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyBytes> {
+    let packed = py.detach(|| bgzf::bgzf_store(data));
+    PyBytes::new(py, &packed)
+}
+
+#[pyfunction]
 fn bam_header(py: Python<'_>, data: &[u8]) -> Result<Option<(Header, usize)>> {
     let header = py.detach(|| bam::bam_header(data))?;
     Ok(header.map(|(inner, length)| (Header { inner }, length)))
@@ -159,6 +165,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(bgzf_complete, module)?)?;
     module.add_function(wrap_pyfunction!(bgzf_inflate, module)?)?;
     module.add_function(wrap_pyfunction!(bgzf_deflate, module)?)?;
+    module.add_function(wrap_pyfunction!(bgzf_store, module)?)?;
     module.add_function(wrap_pyfunction!(bam_header, module)?)?;
     module.add_function(wrap_pyfunction!(bam_header_bytes, module)?)?;
     module.add_function(wrap_pyfunction!(bam_complete, module)?)?;

@@ -63,34 +63,45 @@ fn tag_name(tag: &str) -> Result<[u8; 2]> {
 
 /// What the index keeps of a tile.
 #[pyclass(frozen, get_all, skip_from_py_object, module = "bams3._core")]
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct TileRow {
     reads: u32,
+    bytes: u64,
     first_tid: i32,
     first_pos: i32,
     last_tid: i32,
     reach: i64,
+    starts: Vec<(i32, u64)>,
 }
 
 #[pymethods]
 impl TileRow {
     #[new]
-    fn new(reads: u32, first_tid: i32, first_pos: i32, last_tid: i32, reach: i64) -> Self {
-        Self { reads, first_tid, first_pos, last_tid, reach }
+    #[pyo3(signature = (reads, bytes, first_tid, first_pos, last_tid, reach, starts=Vec::new()))]
+    fn new(
+        reads: u32,
+        bytes: u64,
+        first_tid: i32,
+        first_pos: i32,
+        last_tid: i32,
+        reach: i64,
+        starts: Vec<(i32, u64)>,
+    ) -> Self {
+        Self { reads, bytes, first_tid, first_pos, last_tid, reach, starts }
     }
 }
 
 impl From<tile::Extent> for TileRow {
     fn from(extent: tile::Extent) -> Self {
-        let tile::Extent { reads, first_tid, first_pos, last_tid, reach } = extent;
-        Self { reads, first_tid, first_pos, last_tid, reach }
+        let tile::Extent { reads, bytes, first_tid, first_pos, last_tid, reach, starts } = extent;
+        Self { reads, bytes, first_tid, first_pos, last_tid, reach, starts }
     }
 }
 
 impl From<&TileRow> for tile::Extent {
     fn from(row: &TileRow) -> Self {
-        let &TileRow { reads, first_tid, first_pos, last_tid, reach } = row;
-        Self { reads, first_tid, first_pos, last_tid, reach }
+        let TileRow { reads, bytes, first_tid, first_pos, last_tid, reach, starts } = row.clone();
+        Self { reads, bytes, first_tid, first_pos, last_tid, reach, starts }
     }
 }
 
@@ -108,7 +119,7 @@ pub struct Tile {
 impl Tile {
     #[getter]
     fn row(&self) -> TileRow {
-        self.inner.extent.into()
+        self.inner.extent.clone().into()
     }
 
     #[getter]
@@ -264,14 +275,15 @@ pub struct TilePlace {
     chunk: usize,
     tile: usize,
     reads: u32,
+    bytes: u64,
     core: (u64, u64),
     rest: (u64, u64),
 }
 
 impl From<index::Place> for TilePlace {
     fn from(place: index::Place) -> Self {
-        let index::Place { chunk, tile, reads, core, rest } = place;
-        Self { chunk, tile, reads, core, rest }
+        let index::Place { chunk, tile, reads, bytes, core, rest } = place;
+        Self { chunk, tile, reads, bytes, core, rest }
     }
 }
 
@@ -343,7 +355,7 @@ impl Index {
     /// The extents of the tiles of a chunk.
     fn rows(&self, chunk: usize) -> PyResult<Vec<TileRow>> {
         let tiles = loaded(self.inner.tiles(self.checked(chunk)?))?;
-        Ok(tiles.iter().map(|tile| tile.extent.into()).collect())
+        Ok(tiles.iter().map(|tile| tile.extent.clone().into()).collect())
     }
 
     fn tiles(&self, chunk: usize) -> PyResult<Vec<TilePlace>> {

@@ -1,0 +1,95 @@
+"""Requests and responses: what passes between the connection and the routes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+
+class Request(NamedTuple):
+    """One request, complete and within the limits.
+
+    Attributes:
+        method: In upper case, as it came.
+        path: Path as it came, still percent-encoded.
+        query: Without the question mark, as it came.
+        headers: By name in lower case; values of a header that came several times joined by comma.
+        body: At most `Limits.body` bytes.
+        peer: Address of the other end.
+        secure: The connection is encrypted.
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = MappingProxyType({})
+    body: bytes = b""
+    peer: str = ""
+    secure: bool = False
+
+
+class FileSpan(NamedTuple):
+    """Bytes [start, end) of an open local file, which the kernel can send by itself."""
+
+    descriptor: int
+    start: int
+    end: int
+
+
+@dataclass(slots=True)
+class Response:
+    """One response. Of `body`, `file` and `pieces` at most one is set.
+
+    Attributes:
+        status: HTTP status.
+        headers: Without Content-Length, Date and Connection, which the connection adds.
+        body: The whole body.
+        file: A span of a local file.
+        pieces: The body in pieces, each got in a worker thread; closed when the client goes away.
+            What it raises cuts the connection.
+        length: Bytes of `pieces`; None sends them in chunks. For HEAD, the length of the GET.
+        finished: Called once, with the bytes of the body that were sent and whether that was all.
+        route: The path of the route that answered, for the metrics.
+    """
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    file: FileSpan | None = None
+    pieces: Iterator[bytes] | None = None
+    length: int | None = None
+    finished: Callable[[int, bool], None] | None = None
+    route: str = ""
+
+
+def json_response(
+    status: int, value: Any, headers: Mapping[str, str] | None = None, kind: str = "json"
+) -> Response:
+    """Return `value` as JSON."""
+    body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return Response(status, {"Content-Type": f"application/{kind}"} | dict(headers or {}), body)
+
+
+class Refusal(Exception):
+    """A request that is answered with an error: status, what happened, what to do about it."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        hint: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.message, self.hint = status, message, hint
+        self.headers = dict(headers or {})
+
+    def response(self) -> Response:
+        """Return it as JSON: `{"error": {"status": 404, "message": ..., "hint": ...}}`."""
+        error: dict[str, Any] = {"status": self.status, "message": self.message}
+        if self.hint:
+            error["hint"] = self.hint
+        return json_response(self.status, {"error": error}, self.headers)

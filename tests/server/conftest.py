@@ -1,0 +1,96 @@
+"""Files to serve, and what serves them."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bams3.storage import open_store
+from tests.server.running import Running, serving
+
+CONTENT = random.Random(7).randbytes(1000)
+LARGE = random.Random(8).randbytes(3_000_000)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with x.bam (1000 bytes), large.bam (3 MB), empty.bam and x.bam.bai."""
+    place = tmp_path_factory.mktemp("served")
+    for name, data in (("x.bam", CONTENT), ("large.bam", LARGE), ("empty.bam", b"")):
+        (place / name).write_bytes(data)
+    (place / "x.bam.bai").write_bytes(b"index")
+    return place
+
+
+@pytest.fixture(scope="module")
+def local(folder: Path) -> Iterator[Running]:
+    """A server over that folder, root `r`."""
+    with serving(("r", str(folder))) as running:
+        yield running
+
+
+@pytest.fixture(params=["local", "fake-s3", "real-s3"])
+def served(request: pytest.FixtureRequest, folder: Path) -> Iterator[Running]:
+    """A server over the same files on disk, on an in-process S3 server, and on a real one."""
+    if request.param == "local":
+        yield request.getfixturevalue("local")
+        return
+    if request.param == "fake-s3":
+        request.getfixturevalue("fake_s3")
+        url = "s3://bucket/some/pre fix%+"
+    else:
+        url = f"{request.getfixturevalue('real_s3')}/pre fix%+"
+    fill(url, folder)
+    with serving(("r", url + "/")) as running:
+        yield running
+
+
+def fill(url: str, folder: Path) -> None:
+    """Put the files of a folder into a store."""
+    store = open_store(url)
+    for path in folder.iterdir():
+        store.put(path.name, path.read_bytes())
+    store.close()
+
+
+@pytest.fixture(scope="session")
+def nginx(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of an nginx over that folder."""
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if program is None:
+        pytest.skip("nginx is not installed: apt-get install nginx")
+    place = tmp_path_factory.mktemp("nginx")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    temporary = "".join(
+        f"{kind}_temp_path {place}/{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (place / "conf").write_text(
+        f"daemon off; worker_processes 1; pid {place}/pid; error_log {place}/log;"
+        f"events {{}} http {{ access_log off; {temporary} default_type application/octet-stream;"
+        f"server {{ listen 127.0.0.1:{port}; root {folder}; }} }}"
+    )
+    folder.chmod(0o755)
+    for parent in folder.parents:
+        if parent.stat().st_uid == folder.stat().st_uid and parent != Path("/"):
+            parent.chmod(parent.stat().st_mode | 0o055)
+    words = [program, "-c", str(place / "conf"), "-e", str(place / "log")]
+    process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    for _ in range(100):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            break
+        except OSError:
+            time.sleep(0.05)
+    yield port
+    process.terminate()
+    process.wait()
