@@ -1,6 +1,6 @@
 """Print the tables of docs/concepts/performance.md, each figure beside its peer's.
 
-python benchmarks/run.py [sizes|speed|requests|lossy|transfer|all] [--write]
+python benchmarks/run.py [sizes|speed|requests|lossy|transfer|serve|all] [--write]
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 if not __package__:  # run as a script: its folder gives way to the root
     sys.path[0] = str(ROOT)
 PAGE = ROOT / "docs" / "concepts" / "performance.md"
-SECTIONS = ("sizes", "lossy", "requests", "speed", "transfer")
+SECTIONS = ("sizes", "lossy", "requests", "speed", "transfer", "serve")
 
 
 def main() -> None:
@@ -61,6 +61,8 @@ def _tables(section: str, args: argparse.Namespace) -> list:
         return module.tables(args.rounds, args.quick)
     if section == "requests":
         return module.tables(args.tiles, args.rounds)
+    if section == "serve":
+        return module.tables(args.rounds)
     return module.tables()
 
 

@@ -12,10 +12,12 @@ import errno
 import logging
 import os
 import socket
+import struct
 import time
 from collections import deque
 from collections.abc import Awaitable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
@@ -144,7 +146,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._closing = True  # the request is answered as any other, and then we part
+            pass  # the request was answered as any other
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__
             self._refuse(cause.status if isinstance(cause, _TooLarge) else 400, "the request")
@@ -159,7 +161,7 @@ class Connection(asyncio.Protocol):
         """Act upon the deadline."""
         self.deadline = float("inf")
         if self._busy or self._lingering:
-            self._transport.abort()
+            self.abort()
         elif self._in_head or self._in_body:
             self._refuse(408, "the request took too long")
         else:
@@ -173,7 +175,10 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def abort(self) -> None:
-        """Cut."""
+        """Cut: the client sees a reset, and the kernel keeps nothing for it."""
+        with suppress(OSError):
+            peer = self._transport.get_extra_info("socket")
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
 
     # ---- the parser's side -----------------------------------------------------------------------
@@ -207,6 +212,7 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Refuse a body that is too large before it comes."""
         self._in_head, self._in_body, self._size = False, True, 0
+        self._closing = self._closing or self._parser.should_upgrade()
         length = self._headers.get("content-length", "0")
         if len(length) > 18 or int(length) > self._limits.body:
             raise _TooLarge(413)
@@ -368,7 +374,7 @@ class Connection(asyncio.Protocol):
         finally:
             await self._loop.run_in_executor(self._shared.threads, _close, pieces)
             if not complete:
-                self._transport.abort()
+                self.abort()
             self._done(response, sent, complete)
 
     async def _piece(self, pieces: Iterator[bytes]) -> bytes:
@@ -467,7 +473,7 @@ class Connection(asyncio.Protocol):
         file, self._file = cast(_Sending, self._file), None
         self._stop_waiting(file)
         if not complete:
-            self._transport.abort()
+            self.abort()
         self._done(file.response, file.at - file.start, complete)
 
     def _abandon_file(self) -> None:
