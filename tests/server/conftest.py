@@ -7,13 +7,17 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from bams3.server.config import Config, RootConfig
 from bams3.storage import open_store
 from tests.server.running import Running, serving
+from tests.servers.fake_s3 import FakeS3
+from tests.servers.versitygw import Versitygw
 
 CONTENT = random.Random(7).randbytes(1000)
 LARGE = random.Random(8).randbytes(3_000_000)
@@ -29,27 +33,47 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def local(folder: Path) -> Iterator[Running]:
     """A server over that folder, root `r`."""
     with serving(("r", str(folder))) as running:
         yield running
 
 
-@pytest.fixture(params=["local", "fake-s3", "real-s3"])
-def served(request: pytest.FixtureRequest, folder: Path) -> Iterator[Running]:
-    """A server over the same files on disk, on an in-process S3 server, and on a real one."""
-    if request.param == "local":
-        yield request.getfixturevalue("local")
-        return
-    if request.param == "fake-s3":
-        request.getfixturevalue("fake_s3")
-        url = "s3://bucket/some/pre fix%+"
-    else:
-        url = f"{request.getfixturevalue('real_s3')}/pre fix%+"
-    fill(url, folder)
-    with serving(("r", url + "/")) as running:
+@pytest.fixture(scope="session")
+def over_fake_s3(folder: Path) -> Iterator[Running]:
+    """A server over the same files on an in-process S3 server."""
+    environ = {"AWS_ACCESS_KEY_ID": "throw", "AWS_SECRET_ACCESS_KEY": "away"}
+    with FakeS3() as store:
+        environ["AWS_ENDPOINT_URL_S3"] = store.url
+        with over("s3://bucket/some/pre fix%+", folder, environ) as running:
+            yield running
+
+
+@pytest.fixture(scope="session")
+def over_real_s3(folder: Path, s3_server: Versitygw) -> Iterator[Running]:
+    """A server over the same files on a real S3 server."""
+    url = f"{s3_server.make_bucket('served')}/pre fix%+"
+    with over(url, folder, s3_server.environ) as running:
         yield running
+
+
+@contextmanager
+def over(url: str, folder: Path, environ: Mapping[str, str]) -> Iterator[Running]:
+    """Serve a copy of a folder, `environ` leading to its store."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ({"AWS_REGION": "us-east-1"} | dict(environ)).items():
+            patch.setenv(name, value)
+        fill(url, folder)
+        running = Running(Config(roots=(RootConfig("r", url + "/"),), port=0))
+    yield running
+    running.close()
+
+
+@pytest.fixture(params=["local", "over_fake_s3", "over_real_s3"])
+def served(request: pytest.FixtureRequest) -> Running:
+    """A server over the same files on disk, on an in-process S3 server, and on a real one."""
+    return request.getfixturevalue(request.param)
 
 
 def fill(url: str, folder: Path) -> None:

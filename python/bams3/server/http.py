@@ -144,7 +144,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._closing = True  # the request is answered as any other, and then we part
+            pass  # the request was answered as any other
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__
             self._refuse(cause.status if isinstance(cause, _TooLarge) else 400, "the request")
@@ -207,6 +207,7 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Refuse a body that is too large before it comes."""
         self._in_head, self._in_body, self._size = False, True, 0
+        self._closing = self._closing or self._parser.should_upgrade()
         length = self._headers.get("content-length", "0")
         if len(length) > 18 or int(length) > self._limits.body:
             raise _TooLarge(413)
