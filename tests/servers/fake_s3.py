@@ -206,9 +206,18 @@ class Handler(BaseHTTPRequestHandler):
         prefix = self.args.get("prefix", "")
         after = self.args.get("continuation-token") or self.args.get("start-after", "")
         keys = sorted(k for k in self.objects if k.startswith(prefix) and k > after)
+        folders: set[str] = set()
+        if self.args.get("delimiter") == "/":
+            folders = {prefix + k[len(prefix) :].split("/")[0] + "/" for k in keys
+                       if "/" in k[len(prefix) :]}  # fmt: skip
+            keys = [k for k in keys if "/" not in k[len(prefix) :]]
         more = len(keys) > self.server.page
         keys = keys[: self.server.page]
         items = "".join(self.item(key, self.objects[key]) for key in keys)
+        items += "".join(
+            f"<CommonPrefixes><Prefix>{escape(folder)}</Prefix></CommonPrefixes>"
+            for folder in sorted(folders)
+        )
         token = f"<NextContinuationToken>{escape(keys[-1])}</NextContinuationToken>" if more else ""
         self.xml(
             f"<ListBucketResult><Name>{self.bucket}</Name><KeyCount>{len(keys)}</KeyCount>"

@@ -48,6 +48,11 @@ class Root:
         self.name, self.url, self.folder = name, url, folder
         self._only, self._extensions, self._virtual = only, extensions, virtual
 
+    @property
+    def one_file(self) -> bool:
+        """Whether only a file and its indexes are served, of a folder that may hold more."""
+        return self._only is not None
+
     def waits(self, key: str) -> bool:
         """Whether opening a key may take longer than asking a local disk does."""
         return self.folder.waits or (self._virtual is not None and self._virtual.matches(key))

@@ -19,6 +19,7 @@ from bams3.errors import StorageError, UsageError
 from bams3.server.app import App, Cors
 from bams3.server.audit import AuditLog
 from bams3.server.auth import Authenticator, Links
+from bams3.server.browse import Browse
 from bams3.server.cache import BlockCache
 from bams3.server.catalog import Catalog
 from bams3.server.config import Config
@@ -26,6 +27,7 @@ from bams3.server.files import Files
 from bams3.server.htsget_data import Htsget
 from bams3.server.htsget_routes import HtsgetRoutes, RootLibrary
 from bams3.server.http import Connection, Shared
+from bams3.server.page import Page
 from bams3.server.roots import by_name, open_root
 from bams3.server.service import Service
 from bams3.server.virtual import VirtualBams
@@ -112,10 +114,11 @@ async def start(config: Config, storage: StorageOptions | None = None) -> Server
 
     service = Service(app, cache, bams3.__version__)
     app.add(Files(app, config.first_block, config.redirect).routes())
-    htsget = Htsget(
-        Catalog(RootLibrary(roots, virtuals), config.reference), app.authenticator.links
-    )
-    app.add(HtsgetRoutes(app, htsget).routes())
+    library = RootLibrary(roots, virtuals)
+    catalog = Catalog(library, config.reference)
+    app.add(HtsgetRoutes(app, Htsget(catalog, app.authenticator.links)).routes())
+    browse = Browse(roots, library, catalog)
+    app.add(Page(app, browse, bams3.__version__, config.redirect).routes())
     app.add(service.routes())
     listener, port = await _listen(config, shared)
     server = Server(app, _url(config, port), listener, shared, audit)

@@ -12,7 +12,7 @@ _BRIEF = {"Cache-Control": "no-store"}
 
 
 class Service:
-    """Answers `/`, `/healthz`, `/metrics`, `/openapi.json` and `/favicon.ico`."""
+    """Answers `/healthz`, `/metrics`, `/openapi.json` and `/favicon.ico`."""
 
     def __init__(self, app: App, cache: BlockCache, version: str) -> None:
         self._app, self._cache, self._version = app, cache, version
@@ -21,16 +21,11 @@ class Service:
     def routes(self) -> list[Route]:
         """Return the routes of the table."""
         return [
-            Route("/", self.front, public=True),
             Route("/healthz", self.health, public=True),
             Route("/openapi.json", self.openapi, public=True),
             Route("/favicon.ico", self.icon, public=True),
             Route("/metrics", self.metrics),
         ]
-
-    def front(self, request: Request, user: User, rest: str) -> Response:
-        """Say what this is."""
-        return json_response(200, {"name": "bams3", "version": self._version}, _BRIEF)
 
     def health(self, request: Request, user: User, rest: str) -> Response:
         """Say that the server answers; of the stores behind it, this says nothing."""

@@ -98,6 +98,24 @@ class S3Store(RemoteStore):
         if problem:
             raise translate(problem, f"{self._url}/{prefix}") from problem
 
+    def level(self, prefix: str = "") -> Iterator[tuple[str, int | None]]:
+        """Yield the names right below the folder `prefix`: objects with sizes, folders with None.
+
+        Raises:
+            StorageError, PermissionDenied: The store failed, or refuses.
+        """
+        import obstore
+
+        folder = self._prefix + (check_key(prefix) + "/" if prefix else "")
+        found = repeated(
+            lambda: obstore.list_with_delimiter(self._client, folder or None),
+            self._options,
+            f"{self._url}/{prefix}",
+        )
+        yield from ((path.rpartition("/")[2], None) for path in found["common_prefixes"])
+        for meta in found["objects"]:
+            yield meta["path"].rpartition("/")[2], meta["size"]
+
     def presign(self, key: str, seconds: int) -> str:
         """Return an address with which anybody may GET the object, for so many seconds.
 
