@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,8 @@ from bams3.storage.wire import (
     is_final,
     lost,
 )
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Recover = Callable[[Bams3Error], Reply | None]
 """Asked when a request is refused after an answer to it was lost: an answer, if it had arrived."""
@@ -242,7 +245,7 @@ def _aws(region: str) -> str:
 
 def _check(headers: Mapping[str, str]) -> None:
     for name, text in headers.items():
-        if any(ord(c) < 32 or ord(c) == 127 for c in name + text):
+        if _CONTROL.search(name) or _CONTROL.search(text):
             raise UsageError(f"{name}: control characters are not allowed in {text!r}")
 
 
