@@ -46,6 +46,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--stream", type=Path, help="a SAM file for speed, instead of a new one")
     parser.add_argument("--reference", type=Path, help="the FASTA of --stream")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each command")
+    parser.add_argument("--only", help="one task of speed, such as depth, of what a whole run made")
     parser.add_argument("--tiles", type=int, default=80, help="half megabases, for requests")
     parser.add_argument("--quick", action="store_true", help="less data, for transfer")
     return parser.parse_args()

@@ -65,7 +65,8 @@ def tables(args: argparse.Namespace) -> list[Table]:
         ],
     )
     steps = (_convert, _prepare, _to_bam, _stats, _depth, _query, _start)
-    for step in steps:
+    chosen = [step for step in steps if args.only in (None, step.__name__.strip("_"))]
+    for step in chosen:
         print(f"  {step.__name__}", file=sys.stderr)
         step(files, table, args.rounds)
     table.notes += [
