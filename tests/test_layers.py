@@ -20,7 +20,8 @@ MAY = {
     "config": {"errors"},
     "storage": {"config", "errors", "regions"},
     "reads": {"_core", "config", "errors", "regions", "storage"},
-    "cli": {"_core", "config", "errors", "reads", "regions", "storage"},
+    "variants": {"_core", "config", "errors", "reads", "regions", "storage"},
+    "cli": {"_core", "config", "errors", "reads", "regions", "storage", "variants"},
 }
 # Run as processes of their own, which report on standard error.
 PROGRAMS = {"cram_reader.py"}
