@@ -8,6 +8,8 @@ Bams3Error                 kind "error"        exit 1
 ├── StorageError           kind "storage"      exit 1   (OSError) the store failed
 │   └── PermissionDenied   kind "denied"       exit 14  (PermissionError) not allowed
 ├── RegionError            kind "region"       exit 1   (ValueError) no such region or contig
+├── CallError              kind "call"         exit 1   a caller failed: rerun what is named
+│   └── TooLargeError      kind "too-large"    exit 1   a shard exceeds time or memory: split it
 ├── VersionError           kind "version"      exit 1   written by a newer format
 └── UsageError             kind "usage"        exit 2   (ValueError) the call is wrong
 """
@@ -70,6 +72,18 @@ class RegionError(Bams3Error, ValueError):
     """No such region or contig, or text that is not a region."""
 
     kind = "region"
+
+
+class CallError(Bams3Error):
+    """A variant caller failed, or calls of some shards are missing."""
+
+    kind = "call"
+
+
+class TooLargeError(CallError):
+    """A shard does not fit into the time or memory of its worker."""
+
+    kind = "too-large"
 
 
 class VersionError(Bams3Error):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from bams3.errors import InputError
+from bams3.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
     import pysam
@@ -116,6 +116,7 @@ def read_calls(path: str | os.PathLike[str]) -> Iterator[Call]:
 
     Raises:
         InputError: It is not VCF, or damaged.
+        NotFoundError: There is no such file.
     """
     with open_vcf(path) as file:
         try:
@@ -129,12 +130,15 @@ def open_vcf(path: str | os.PathLike[str]) -> pysam.VariantFile:
     """Open a local VCF or BCF file. Raises InputError where it is none."""
     import pysam
 
+    told = pysam.set_verbosity(0)  # htslib would complain that there is no index
     try:
         return pysam.VariantFile(os.fspath(path))
     except FileNotFoundError:
-        raise
+        raise NotFoundError(f"{os.fspath(path)}: no such file") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{os.fspath(path)}: is not VCF or BCF: {error}") from error
+    finally:
+        pysam.set_verbosity(told)
 
 
 def calls_of(record: pysam.VariantRecord) -> Iterator[Call]:
@@ -146,13 +150,13 @@ def calls_of(record: pysam.VariantRecord) -> Iterator[Call]:
         ref=record.ref or "N",
         alt=".",
         qual=None if record.qual is None else float(record.qual),
-        filter=";".join(record.filter.keys()) or ".",
+        filter=";".join(map(str, record.filter.keys())) or ".",
         end=record.stop,
         info=_json(dict(record.info)),
         gene=None,
     )
     for name, values in record.samples.items():
-        yield from _of_sample(replace(row, sample=name), record, values)
+        yield from _of_sample(replace(row, sample=str(name)), record, values)
 
 
 def _of_sample(
@@ -204,7 +208,8 @@ def _plain(value: Any) -> Any:
 def contigs_of(path: str | os.PathLike[str]) -> dict[str, int]:
     """Return the contigs of the header and their lengths (0 where it does not say)."""
     with open_vcf(path) as file:
-        return {name: contig.length or 0 for name, contig in file.header.contigs.items()}
+        contigs = file.header.contigs.values()
+        return {contig.name: contig.length or 0 for contig in contigs}
 
 
 def index_ending(lengths: Iterable[int]) -> Literal["tbi", "csi"]:
