@@ -94,7 +94,7 @@ class _Counter:
 def _run(task: Task, folder: Path, deadline: float | None) -> _Counter:
     """Run the caller in a folder, which then has its output."""
     reference = _reference(task)
-    path = reference.local((piece.contig for piece in task.shard), _cache())
+    path = reference.local((piece.contig for piece in task.shard), shared_folder())
     inputs = [_alignments(task, number, path) for number in range(len(task.sources))]
     spans = padded(inputs, task.shard)
     _write_bed(folder / "own.bed", task.shard)
@@ -182,7 +182,7 @@ def _count(path: Path, task: Task) -> int:
 
 # ---- what a worker keeps from one shard to the next ----------------------------------------------
 @functools.cache
-def _cache() -> Path:
+def shared_folder() -> Path:
     """Return a folder for copies of the reference; it goes when the process ends."""
     global _kept
     _kept = tempfile.TemporaryDirectory(prefix="bams3-reference-")
