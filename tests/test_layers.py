@@ -24,7 +24,7 @@ MAY = {
     "cli": {"_core", "config", "errors", "reads", "regions", "storage", "variants"},
 }
 # Run as processes of their own, which report on standard error.
-PROGRAMS = {"cram_reader.py"}
+PROGRAMS = {"cram_reader.py", "stage.py"}
 
 
 def part_of(path: Path) -> str:
@@ -77,6 +77,8 @@ def test_the_documents_name_what_exists() -> None:
     known = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
     for page, call in documented():
         command = known.get(call.split()[0])
+        if isinstance(command, click.Group):
+            command = command.commands.get(call.split()[1])
         if command is None:
             continue
         options = {

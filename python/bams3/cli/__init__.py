@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from bams3.cli import reads, view
+from bams3.cli import reads, variants, view
 from bams3.errors import Bams3Error
 
 INTERRUPTED = 130
@@ -50,7 +50,7 @@ def cli() -> None:
     """
 
 
-for _command in (*reads.COMMANDS, *view.COMMANDS):
+for _command in (*reads.COMMANDS, *view.COMMANDS, *variants.COMMANDS):
     cli.add_command(_command)
 
 

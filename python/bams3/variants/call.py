@@ -14,7 +14,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import bams3
@@ -33,6 +34,7 @@ from bams3.reads.limits import cpus
 from bams3.regions import Region
 from bams3.storage import Store, open_store
 from bams3.variants.callers import Caller
+from bams3.variants.cost import Budget
 from bams3.variants.executors import processes
 from bams3.variants.index import Weight
 from bams3.variants.merge import merged, publish
@@ -47,6 +49,7 @@ LEAST_BYTES = 1 << 18
 """Compressed reads that are worth a shard: starting the caller costs as much as calling them."""
 TRIES = 3
 PARTS = ".parts"
+RECEIPT = ".receipt.json"
 GIVE_UP_AFTER = 10
 """Failed shards after which no more are begun."""
 
@@ -100,6 +103,8 @@ def call(
     tile_bases: int | None = None,
     folder: str | None = None,
     overwrite: bool = False,
+    deadline: float | None = None,
+    budget: Budget | None = None,
     storage: StorageOptions | None = None,
     progress: Progress | None = None,
 ) -> CallSummary:
@@ -116,7 +121,10 @@ def call(
         workers: How many shards at a time; by default one for each CPU.
         tile_bases: Cut every so many bases, rather than into shards of about equal bytes.
         folder: Address of the job's folder; by default beside the output.
-        overwrite: Replace an output that is there.
+        overwrite: Replace an output that is there. One that this very job has made is left as it
+            is, and its summary returned.
+        deadline: `time.monotonic()` after which nothing is begun, and what runs is stopped.
+        budget: What it may cost.
         storage: How to reach stores.
         progress: Told how far it is.
 
@@ -127,7 +135,7 @@ def call(
     """
     began = time.monotonic()
     place = Place.of(os.fspath(output), folder, storage)
-    place.check(overwrite)
+    there = place.receipt(overwrite)
     caller = caller or Caller()
     version = caller.version()
     prepared = prepare(inputs, reference, regions=regions, bed=bed, storage=storage)
@@ -135,9 +143,14 @@ def call(
         log.warning("%s: names no sample in its read groups; it is called after the file", url)
     count = workers or cpus()
     template = make_task(prepared, caller, version, place.folder.url, storage)
+    if there is not None and _is_of(there, template, prepared):
+        prepared.close()
+        return _summary(there)
+    if there is not None and not overwrite:
+        raise ExistsError(f"{place.url}: exists already", "--overwrite, or another name")
     done = earlier(place.folder, template.job, prepared.pieces)
     shards = cut(prepared, done, caller, count, tile_bases)
-    job = Scatter(template, place.folder, progress, ahead=2 * count)
+    job = Scatter(template, progress, ahead=2 * count, deadline=deadline, budget=budget)
     job.done = [*done]
     try:
         if executor is not None:
@@ -190,18 +203,27 @@ class Place:
         """The format of the calls."""
         return "bcf" if self.key.endswith(".bcf") else "vcf.gz"
 
-    def check(self, overwrite: bool) -> None:
-        """Raise ExistsError where the output is there and is not to be replaced."""
+    def receipt(self, overwrite: bool) -> dict[str, Any] | None:
+        """Return the receipt of an output that is there.
+
+        Raises:
+            ExistsError: It is not the work of a job, and not to be replaced.
+        """
         try:
             self.store.head(self.key)
-        except NotFoundError:
-            return
-        if not overwrite:
-            raise ExistsError(f"{self.url}: exists already", "--overwrite, or another name")
+            found = json.loads(self.store.get(f"{self.key}{RECEIPT}"))
+            return found if isinstance(found, dict) else None
+        except (NotFoundError, ValueError):
+            pass
+        with suppress(NotFoundError):
+            self.store.head(self.key)
+            if not overwrite:
+                raise ExistsError(f"{self.url}: exists already", "--overwrite, or another name")
+        return None
 
     def finish(self, receipt: dict[str, Any], done: Iterable[Receipt]) -> None:
         """Write the receipt of the job; then the parts are not needed any more."""
-        self.store.put(f"{self.key}.receipt.json", json.dumps(receipt, indent=1).encode())
+        self.store.put(f"{self.key}{RECEIPT}", json.dumps(receipt, indent=1).encode())
         keys = [key for r in done for key in (f"{r.task}.json", r.key)]
         if self.beside:  # the folder goes, too
             self.store.delete_many(f"{self.key}{PARTS}/{key}" for key in keys)
@@ -225,6 +247,17 @@ def _receipt(
         "request": [str(piece.region) for piece in prepared.pieces],
         "parts": [receipt.to_json() for receipt in done],
     }
+
+
+def _is_of(there: dict[str, Any], template: Task, prepared: Prepared) -> bool:
+    """Whether calls that are there are those of this job and request."""
+    request = [str(piece.region) for piece in prepared.pieces]
+    return there.get("job") == template.job and there.get("request") == request
+
+
+def _summary(receipt: dict[str, Any]) -> CallSummary:
+    values = {entry.name: receipt[entry.name] for entry in fields(CallSummary)}
+    return CallSummary(**{**values, "samples": tuple(values["samples"])})
 
 
 # ---- what is to be done --------------------------------------------------------------------------
@@ -315,9 +348,10 @@ class Scatter:
     """
 
     template: Task
-    folder: Store
     progress: Progress | None = None
     ahead: int = 64
+    deadline: float | None = None
+    budget: Budget | None = None
     done: list[Receipt] = field(default_factory=list)
     failed: dict[str, Bams3Error] = field(default_factory=dict)
 
@@ -331,9 +365,10 @@ class Scatter:
         running: dict[Future[Receipt], tuple[Shard, int]] = {}
         try:
             while running or waiting:
-                while waiting and len(running) < self.ahead and len(self.failed) < GIVE_UP_AFTER:
+                while waiting and self._may_begin(len(running)):
                     shard, attempt = waiting.popleft()
-                    running[executor.submit(call_tile, self._task(shard))] = shard, attempt
+                    future = executor.submit(call_tile, self._task(shard), self._seconds())
+                    running[future] = shard, attempt
                 if not running:
                     break
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -345,6 +380,27 @@ class Scatter:
                 future.cancel()
         if self.failed:
             raise self._failure(len(waiting))
+        if waiting:
+            raise self._stopped(len(waiting))
+
+    def _may_begin(self, running: int) -> bool:
+        return (
+            running < self.ahead
+            and len(self.failed) < GIVE_UP_AFTER
+            and (self.deadline is None or time.monotonic() < self.deadline)
+            and (self.budget is None or self.budget.allows(self.done, running))
+        )
+
+    def _seconds(self) -> float | None:
+        return None if self.deadline is None else self.deadline - time.monotonic()
+
+    def _stopped(self, waiting: int) -> Bams3Error:
+        """Say why shards were not begun."""
+        text = f"{waiting} of {len(self.done) + waiting} shards were not begun"
+        again = "run the same command again: what is done is not done again"
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            return TooLargeError(f"{text}: the time is up", again)
+        return CallError(f"{text}: they would cost more than allowed", f"{again}, --max-cost")
 
     def _task(self, shard: Shard) -> Task:
         t = self.template

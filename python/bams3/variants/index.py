@@ -233,7 +233,7 @@ class CramIndex:
     def weights(self, tid: int) -> list[Weight]:
         """Return the slices of a contig, each from where it begins to where the next does."""
         mine = [item for item in self._slices if item.tid == tid]
-        ends = [item.start for item in mine[1:]] + [mine[-1].end if mine else 0]
+        ends = [item.start for item in mine[1:]] + [item.end for item in mine[-1:]]
         return [
             Weight(item.start, max(end, item.start + 1), float(item.size))
             for item, end in zip(mine, ends, strict=True)
