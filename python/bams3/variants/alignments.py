@@ -251,7 +251,7 @@ class BamFile(_File):
 
     def _whole(self, start: int, skip: int, end: int) -> Iterator[bytes]:
         """Yield whole records between two places; `skip` bytes of the first block are others'."""
-        data, held = b"", b""
+        data, held, end = b"", b"", min(end, self._size)
         while start < end:
             part = self._get(start, min(end, start + _PART))
             data, start = data + part, start + len(part)
