@@ -22,8 +22,9 @@ from bams3.reads.headers import sam_text
 from bams3.reads.inputs import Input
 from bams3.reads.manifest import METADATA
 from bams3.regions import Interval, Region
-from bams3.storage import Store, open_store
+from bams3.storage import open_store
 from bams3.variants.index import BinnedIndex, Chunk, CramIndex, Weight, inflated
+from bams3.variants.objects import Object, read_beside
 
 _PART = 4 << 20
 _NEAR = 1 << 16
@@ -169,29 +170,28 @@ class DatasetReads:
         self._dataset.close()
 
 
-# ---- BAM -----------------------------------------------------------------------------------------
+# ---- files with an index beside them -------------------------------------------------------------
 class _File:
     """One object of a store with its index beside it."""
 
     endings: tuple[str, ...]
 
     def __init__(self, url: str, storage: StorageOptions | None) -> None:
-        folder, _, self._key = url.rpartition("/")
-        self.url = url
-        self._store: Store = open_store(folder or ("/" if url.startswith("/") else "."), storage)
-        head = self._store.head(self._key)
+        self.url, self._storage = url, storage
+        self._object = Object.at(url, storage)
+        head = self._object.head()
         self.identity, self._size = head.etag.strip('"'), head.size
 
     def close(self) -> None:
         """Let go of connections."""
-        self._store.close()
+        self._object.close()
 
     def _index(self) -> tuple[bytes, str]:
         """Read the index: beside the file, under either of the usual names."""
         for ending in self.endings:
-            for key in (f"{self._key}.{ending}", f"{self._key.rpartition('.')[0]}.{ending}"):
+            for name in (f"{self.url}.{ending}", f"{self.url.rpartition('.')[0]}.{ending}"):
                 with suppress(NotFoundError):
-                    return self._store.get(key), self._store.url_of(key)
+                    return read_beside(name, self._storage), name
         raise NotFoundError(
             f"{self.url}: has no index ({' or '.join('.' + name for name in self.endings)})",
             f"samtools index {self.url}",
@@ -199,13 +199,14 @@ class _File:
 
     def _get(self, start: int, end: int) -> bytes:
         try:
-            return self._store.get(self._key, start, min(end, self._size))
+            return self._object.get(start, min(end, self._size))
         except CorruptError as error:
             raise CorruptError(
                 f"{self.url}: is shorter than its index says", "copy it again, or index it again"
             ) from error
 
 
+# ---- BAM -----------------------------------------------------------------------------------------
 class BamFile(_File):
     """A BAM file with its .bai or .csi."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import threading
@@ -75,6 +76,7 @@ def _start(
             stderr=error,
             cwd=folder,
             pass_fds=[feeder.far_end for feeder in feeders] if not children else (),
+            process_group=0,
         )
         children.append(child)
         if isinstance(before, int):
@@ -137,8 +139,8 @@ def _complaint(error: IO[bytes]) -> str:
 
 def _stop(children: Sequence[subprocess.Popen[bytes]], feeders: Sequence[Feeder]) -> None:
     for child in children:
-        if child.poll() is None:
-            child.kill()
+        with suppress(ProcessLookupError):  # with all that a command has started
+            os.killpg(child.pid, signal.SIGKILL)
     for child in children:
         child.wait()
         if child.stdout is not None:

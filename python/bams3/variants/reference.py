@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from bams3.config import StorageOptions
 from bams3.errors import CorruptError, InputError, NotFoundError
-from bams3.storage import Store, open_store
 from bams3.variants.index import inflated
+from bams3.variants.objects import Object, read_beside
 
 
 class Contig(NamedTuple):
@@ -79,14 +79,14 @@ class Reference:
 
     def _lines(self, row: Contig) -> bytes:
         """Return the bytes of a contig as they stand in the file, lines and all."""
-        folder, _, key = self.url.rpartition("/")
-        store = open_store(folder, self.storage)
+        file = Object.at(self.url, self.storage)
         try:
-            if key.endswith(".gz"):
-                return _bgzipped(store, key, row.offset, row.end)
-            return store.get(key, row.offset, row.end)
+            if self.url.endswith(".gz"):
+                index = read_beside(f"{self.url}.gzi", self.storage)
+                return _bgzipped(file, index, row.offset, row.end)
+            return file.get(row.offset, row.end)
         finally:
-            store.close()
+            file.close()
 
 
 def open_reference(url: str, storage: StorageOptions | None = None) -> Reference:
@@ -97,17 +97,16 @@ def open_reference(url: str, storage: StorageOptions | None = None) -> Reference
         InputError: The .fai is malformed.
     """
     url = os.path.abspath(url) if "://" not in url else url
-    folder, _, key = url.rpartition("/")
-    store = open_store(folder or "/", storage)
+    file = Object.at(url, storage)
     try:
-        head = store.head(key)
-        try:
-            text = store.get(f"{key}.fai").decode()
-        except NotFoundError:
-            raise NotFoundError(f"{url}: has no index (.fai)", f"samtools faidx {url}") from None
+        identity = file.head().etag.strip('"')
     finally:
-        store.close()
-    return Reference(url, head.etag.strip('"'), dict(_rows(text, url)), storage)
+        file.close()
+    try:
+        text = read_beside(f"{url}.fai", storage).decode()
+    except NotFoundError:
+        raise NotFoundError(f"{url}: has no index (.fai)", f"samtools faidx {url}") from None
+    return Reference(url, identity, dict(_rows(text, url)), storage)
 
 
 def _rows(text: str, url: str) -> Iterable[tuple[str, Contig]]:
@@ -124,13 +123,7 @@ def _rows(text: str, url: str) -> Iterable[tuple[str, Contig]]:
 @functools.lru_cache(maxsize=4096)
 def _checksum(url: str, identity: str, contig: str, storage: StorageOptions | None) -> str:
     reference = open_reference(url, storage)
-    if reference.is_local and url.endswith(".gz"):
-        import pysam
-
-        with pysam.FastaFile(url) as fasta:
-            bases = fasta.fetch(contig).encode()
-    else:
-        bases = reference._lines(reference.contigs[contig]).translate(None, b"\r\n")
+    bases = reference._lines(reference.contigs[contig]).translate(None, b"\r\n")
     if len(bases) != reference.contigs[contig].length:
         raise CorruptError(
             f"{url}: {contig} has {len(bases):,} bases, its .fai says "
@@ -140,14 +133,11 @@ def _checksum(url: str, identity: str, contig: str, storage: StorageOptions | No
     return hashlib.md5(bases.upper(), usedforsecurity=False).hexdigest()
 
 
-def _bgzipped(store: Store, key: str, start: int, end: int) -> bytes:
+def _bgzipped(file: Object, index: bytes, start: int, end: int) -> bytes:
     """Read bytes [start, end) of what a bgzipped object holds, by its .gzi."""
-    data = store.get(f"{key}.gzi")
-    (count,) = struct.unpack_from("<Q", data)
-    flat = (0, 0, *struct.unpack_from(f"<{2 * count}Q", data, 8))
+    (count,) = struct.unpack_from("<Q", index)
+    flat = (0, 0, *struct.unpack_from(f"<{2 * count}Q", index, 8))
     packed, plain = flat[::2], flat[1::2]
     first, last = bisect_right(plain, start) - 1, bisect_right(plain, end)
-    size = store.head(key).size
-    stop = packed[last] if last < len(packed) else size
-    name = store.url_of(key)
-    return inflated(store.get(key, packed[first], stop), start - plain[first], name)[: end - start]
+    stop = packed[last] if last < len(packed) else file.head().size
+    return inflated(file.get(packed[first], stop), start - plain[first], file.key)[: end - start]

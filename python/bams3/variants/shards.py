@@ -135,15 +135,17 @@ def _atom(contig: str, start: int, end: int, size: float) -> _Atom:
 
 
 def _filled(atoms: Sequence[_Atom], target: float) -> Iterator[Shard]:
-    """Fill one shard after the other."""
+    """Fill one shard after the other; the last one takes what is not worth its own."""
     held: list[Piece] = []
-    weight = 0.0
+    weight, after = 0.0, sum(atom.weight for atom in atoms)
     for atom in atoms:
-        if held and atom.empty and weight > (1 - SNAP) * target:
+        if held and atom.empty and weight > (1 - SNAP) * target and after > SNAP * target:
             yield _joined(held)
             held, weight = [], 0.0
+        after -= atom.weight
         piece, left = atom.piece, atom.weight
-        while weight + left > (1 + SNAP if atom.empty else 1.0) * target:
+        most = (1 + SNAP if atom.empty else 1.0) * target
+        while weight + left > most and weight + left + after > (1 + SNAP) * target:
             piece, left, part = _cut(piece, left, target - weight)
             if part is not None:
                 held.append(part)
