@@ -12,6 +12,8 @@ UV := $(BIN)/uv
 CACHE := .cache
 VERSITYGW_VERSION := v1.8.0
 VERSITYGW := $(CACHE)/bin/versitygw
+SAM_VERSION := 1.170.0
+EMULATOR := $(CACHE)/bin/aws-lambda-rie
 TOOLS := samtools bcftools bwa minimap2
 SOURCES := $(shell find rust/src -name '*.rs' 2>/dev/null) rust/Cargo.toml rust/Cargo.lock rust/build.rs
 
@@ -29,7 +31,7 @@ endif
 help:  ## list what there is
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-setup: $(STAMP) tools $(VERSITYGW)  ## .venv with the package and its commands, tools, test server
+setup: $(STAMP) tools $(VERSITYGW) $(EMULATOR)  ## .venv with the package and its commands, tools, test server
 
 # ---- the package ---------------------------------------------------------------------------------
 $(UV):
@@ -76,6 +78,18 @@ $(VERSITYGW):
 	      echo "warning: versitygw was not built; tests against a real S3 server are skipped:" >&2; \
 	      tail -3 $(CACHE)/versitygw.log >&2; }; \
 	fi
+
+# The emulator of AWS Lambda comes in the wheel of AWS's tool; without it one test is skipped.
+$(EMULATOR): | $(UV)
+	@mkdir -p $(@D)
+	@case $$(uname -m) in aarch64|arm64) arch=arm64;; *) arch=x86_64;; esac; \
+	if $(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --dest $(CACHE) \
+	    aws-sam-cli==$(SAM_VERSION) && $(BIN)/python -c 'import sys, zipfile; \
+	    name = "samcli/local/rapid/aws-lambda-rie-" + sys.argv[2]; \
+	    open(sys.argv[3], "wb").write(zipfile.ZipFile(sys.argv[1]).read(name))' \
+	    $(CACHE)/aws_sam_cli-$(SAM_VERSION)-py3-none-any.whl $$arch $@.part; then \
+	  chmod +x $@.part && mv $@.part $@; rm -f $(CACHE)/aws_sam_cli-*.whl; \
+	else echo "warning: no emulator of AWS Lambda; the test that needs it is skipped" >&2; fi
 
 # ---- what one does with it -----------------------------------------------------------------------
 demo: setup  ## simulate reads, stream them in, query, stats, get the BAM back, verify it

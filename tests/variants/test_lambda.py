@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +62,7 @@ def environ(bucket: str) -> dict[str, str]:
 
 def client(url: str) -> Any:
     config = __import__("botocore.config").config.Config(retries={"max_attempts": 0})
-    return boto3.client("lambda", endpoint_url=url, config=config)
+    return boto3.client("lambda", region_name="us-east-1", endpoint_url=url, config=config)
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def test_the_older_event_and_its_reply(cloud: Lambda, bucket: str, tmp_path: Pat
     made.write_bytes(open_store(f"{bucket}/results").get("S1_chr1_1000-20000.vcf.gz"))
     assert len(read_lines(made)) == body["variants"] > 10
     keys = {entry.key for entry in open_store(f"{bucket}/results").list()}
-    assert {Path(made.name).suffix, ".tbi"} and len(keys) == 3  # calls, index, receipt
+    assert len(keys) == 3  # calls, index, receipt
 
 
 def test_failures_are_raised_unless_a_reply_is_asked_for(cloud: Lambda, bucket: str) -> None:
@@ -144,7 +145,6 @@ def test_a_function_that_is_killed_is_asked_again(
 ) -> None:
     """A runtime that ends while it works counts as too large: its shard is cut, and done."""
     with LambdaExecutor("f", 1, client(cloud.url)) as executor:
-        import threading
 
         def kill() -> None:
             while not cloud.payloads:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -131,6 +132,7 @@ def _lambda_client(concurrency: int) -> Any:
         raise UsageError("boto3 is not installed", "pip install 'bams3[lambda]'") from None
     return boto3.client(
         "lambda",
+        region_name=os.environ.get("AWS_REGION") or None,  # boto3 reads AWS_DEFAULT_REGION alone
         config=config(
             max_pool_connections=concurrency,
             read_timeout=LAMBDA_TIMEOUT + 20,
