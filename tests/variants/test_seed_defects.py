@@ -88,7 +88,7 @@ def test_c8_a_repeated_run_gives_the_same_bytes(small: Sample, calls: Path, out:
 def test_c12_a_region_reads_its_part_of_the_file(
     fake_s3: FakeS3, small: Sample, out: Path, tmp_path: Path
 ) -> None:
-    large = make_sample(tmp_path / "large", Kind({"chr1": 150_000}, 40, 400, 3_000))
+    large = make_sample(tmp_path / "large", Kind({"chr1": 400_000}, 12, 400, 3_000))
     store = open_store("s3://bucket")
     for name in ("x.bam", "x.bam.bai"):
         store.put(name, (large.folder / name).read_bytes())

@@ -26,7 +26,8 @@ from bams3.storage import open_store
 from bams3.variants.index import BinnedIndex, Chunk, CramIndex, Weight, inflated
 from bams3.variants.objects import Object, read_beside
 
-_PART = 4 << 20
+_FIRST, _PART = 1 << 16, 4 << 20
+"""Bytes of the first request, and of the last ones: each is twice as large as the one before."""
 _NEAR = 1 << 16
 _LARGEST_BLOCK = 1 << 16
 _END_OF_BAM = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
@@ -224,10 +225,10 @@ class BamFile(_File):
     @cached_property
     def header(self) -> _core.Header:
         """The SAM header."""
-        end, data = 0, b""
-        while end < self._size:
-            data += self._get(end, end + _PART)
-            end += _PART
+        data, part = b"", _FIRST
+        while len(data) < self._size:
+            data += self._get(len(data), len(data) + part)
+            part = min(2 * part, _PART)
             found = _core.bam_header(inflated(data, 0, self.url))
             if found is not None:
                 return found[0]
@@ -252,13 +253,13 @@ class BamFile(_File):
 
     def _whole(self, start: int, skip: int, end: int) -> Iterator[bytes]:
         """Yield whole records between two places; `skip` bytes of the first block are others'."""
-        data, held, end = b"", b"", min(end, self._size)
+        data, held, end, size = b"", b"", min(end, self._size), _FIRST
         while start < end:
-            part = self._get(start, min(end, start + _PART))
-            data, start = data + part, start + len(part)
+            part = self._get(start, min(end, start + size))
+            data, start, size = data + part, start + len(part), min(2 * size, _PART)
             whole = _core.bgzf_complete(data)[0]
             held += inflated(data[:whole], skip, self.url)
-            data, skip = data[whole:], 0
+            data, skip = data[whole:], 0 if whole else skip
             length = _core.bam_complete(held)
             if length:
                 yield held[:length]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -65,7 +65,7 @@ class Task:
     @property
     def id(self) -> str:
         """Digest of everything that the calls depend on."""
-        return _digest([self.job, self.shard])
+        return _digest([self.job, _plain(self.shard)])
 
     @property
     def name(self) -> str:
@@ -75,7 +75,8 @@ class Task:
 
     def to_json(self) -> dict[str, Any]:
         """Return the task as JSON values."""
-        return {name: value for name, value in asdict(self).items() if name != "storage"}
+        values = {name: value for name, value in asdict(self).items() if name != "storage"}
+        return {**values, "shard": _plain(self.shard)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], storage: StorageOptions | None = None) -> Task:
@@ -87,7 +88,7 @@ class Task:
                 checksums=tuple((name, digest) for name, digest in values["checksums"]),
                 caller=Caller(**values["caller"]),
                 version=values["version"],
-                shard=tuple(Piece(*piece) for piece in values["shard"]),
+                shard=_shard(values["shard"]),
                 folder=values["folder"],
                 storage=storage,
             )
@@ -125,16 +126,24 @@ class Receipt:
 
     def to_json(self) -> dict[str, Any]:
         """Return the receipt as JSON values."""
-        return asdict(self)
+        return {**asdict(self), "shard": _plain(self.shard)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Receipt:
         """Read what `to_json` wrote. Raises InputError."""
         try:
-            shard = tuple(Piece(*piece) for piece in values["shard"])
-            return cls(**{**values, "shard": shard})
-        except (KeyError, TypeError) as error:
+            return cls(**{**values, "shard": _shard(values["shard"])})
+        except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"not a receipt: {error!r}") from error
+
+
+def _plain(shard: Shard) -> list[list[Any]]:
+    """Return pieces as lists: some JSON writers make objects of named tuples."""
+    return [list(piece) for piece in shard]
+
+
+def _shard(values: Sequence[Sequence[Any]]) -> Shard:
+    return tuple(Piece(str(name), int(start), int(end)) for name, start, end in values)
 
 
 def _digest(value: Any) -> str:
