@@ -35,13 +35,13 @@ def tables(rounds: int) -> list[Table]:
         f"Calling {REGION}, 30x", ["input", "workers", "seconds", "CPU s", "to one", "target"]
     )
     with tempfile.TemporaryDirectory() as place:
-        local = _race(_local(folder, reference, Path(place)), rounds)
+        local = race(_local(folder, reference, Path(place)), rounds)
         _rows(table, local)
         _same(Path(place))
         found = [table, *_remote(folder, reference, Path(place), rounds)]
     table.notes = [
-        f"Data: {how}. Medians of {rounds} rounds in turns. Plain: `bcftools mpileup | call | norm | "
-        "sort` and index of pysam, one pipe over the whole region. All results have the same records."
+        f"Data: {how}. Medians of {rounds} rounds in turns. Plain: `bcftools mpileup | call | norm "
+        "| sort` and index of pysam, one pipe over the whole region. All have the same records."
     ]
     return found
 
@@ -105,10 +105,6 @@ def _call(source: object, reference: object, out: Path, workers: int) -> Command
     ]
     removes = (out, Path(f"{out}.receipt.json"))
     return Command([*words, "-r", REGION, "--workers", str(workers)], removes=removes)
-
-
-def _race(commands: dict[str, Command], rounds: int) -> dict[str, Result]:
-    return race(commands, rounds)
 
 
 def _rows(table: Table, results: dict[str, Result]) -> None:

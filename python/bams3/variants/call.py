@@ -39,7 +39,7 @@ from bams3.variants.executors import processes
 from bams3.variants.index import Weight
 from bams3.variants.merge import merged, publish
 from bams3.variants.preflight import Prepared, prepare
-from bams3.variants.shards import Piece, Shard, check_cover, halves, plan, without
+from bams3.variants.shards import Piece, Shard, bytes_of, check_cover, halves, plan, without
 from bams3.variants.task import Receipt, Source, Task
 from bams3.variants.tile import call_tile
 
@@ -307,7 +307,7 @@ def cut(
     if tile_bases:
         shards = plan(left, known.__getitem__, bases=tile_bases)
     else:
-        total = sum(weight.bytes for weights in known.values() for weight in weights)
+        total = bytes_of(left, known.__getitem__)
         shards = plan(left, known.__getitem__, count=_count(total, workers))
     if caller.gvcf:  # blocks are joined where one piece follows the other
         shards = [(piece,) for shard in shards for piece in shard]

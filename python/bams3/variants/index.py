@@ -19,6 +19,7 @@ from bams3.regions import Interval
 _BLOCK = 20_000
 """Usual size of a compressed BGZF block, for weights alone."""
 _MOST = 1 << 28
+_END = 1 << 64
 
 
 class Weight(NamedTuple):
@@ -86,10 +87,11 @@ class BinnedIndex:
 
     def _of(self, tid: int, interval: Interval) -> Iterator[Chunk]:
         contig, lowest = self._contigs[tid], self._lowest(tid, interval[0])
+        highest = self._highest(contig, interval[1])
         for number in self._bins(interval):
             for chunk in contig.bins.get(number, ()):
-                if chunk.end > lowest:
-                    yield Chunk(max(chunk.start, lowest), chunk.end)
+                if chunk.end > lowest and chunk.start < highest:
+                    yield Chunk(max(chunk.start, lowest), min(chunk.end, highest))
 
     def _bins(self, interval: Interval) -> Iterator[int]:
         """Yield the bins of all levels that overlap an interval."""
@@ -108,6 +110,23 @@ class BinnedIndex:
         while number and number not in contig.first:
             number = number - 1 if (number - 1) % 8 else (number - 1) >> 3
         return contig.first.get(number, 0)
+
+    def _highest(self, contig: _Contig, end: int) -> int:
+        """Return an offset from which on no read lies that begins before `end`.
+
+        That is where the reads of a bin begin that lies wholly to the right.
+        """
+        number = _first_of(self._depth) + (end - 1 >> self._shift) + 1
+        if number >= _first_of(self._depth + 1):
+            return _END
+        while True:
+            while number % 8 == 1:  # a first child: its parent lies to the right, too
+                number = (number - 1) >> 3
+            if number == 0:
+                return _END
+            if contig.bins.get(number):
+                return contig.bins[number][0].start
+            number += 1
 
     def weights(self, tid: int) -> list[Weight]:
         """Return the windows of the lowest level that reads begin in.

@@ -105,6 +105,11 @@ def plan(
     return shards
 
 
+def bytes_of(pieces: Sequence[Piece], weights: Callable[[str], Sequence[Weight]]) -> float:
+    """Return about how many bytes of reads pieces hold."""
+    return sum(atom.weight for piece in pieces for atom in _atoms(piece, weights(piece.contig)))
+
+
 def _steps(piece: Piece, bases: int) -> Iterator[Piece]:
     """Cut at multiples of `bases`, so that another request has its cuts at the same places."""
     start = piece.start
