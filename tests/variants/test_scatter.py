@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from bams3.regions import Region
 from bams3.variants.call import call
 from bams3.variants.callers import Caller
+from bams3.variants.compare import compare
 from bams3.variants.scatter import verify_scatter
 from tests.variants.sample import Sample, make_sample, plain, read_lines
 
@@ -92,3 +96,22 @@ def test_verify_scatter_says_yes_and_no(
     monkeypatch.setattr("bams3.variants.tile.padded", lambda _, pieces: [*pieces])
     report = verify_scatter([dense.bams3], dense.reference, tile_bases=500, workers=2)
     assert report.missing and report.extra
+
+
+@pytest.mark.skipif(shutil.which("freebayes") is None, reason="freebayes is not installed")
+def test_freebayes_as_a_plug_in(normal: Sample, out: Path) -> None:
+    region = "chr1:1-10000"
+    caller = Caller("freebayes")
+    done = call([normal.bams3], normal.reference, out, regions=[region], caller=caller)
+    found = compare(out, normal.truth, normal.reference, confident=[Region("chr1", 0, 10_000)])
+    assert done.records > 8 and found.snv.recall > 0.9 and found.snv.precision > 0.9
+
+
+def test_a_command_as_a_plug_in(normal: Sample, out: Path) -> None:
+    """The command of the shell gets an indexed BAM file, and its pipe fails as a whole."""
+    program = f"{sys.executable} -m bams3.variants.stage"
+    pileup = "mpileup -d 1000000 -f {reference} -a FORMAT/AD,FORMAT/DP -Ou {bam}"
+    caller = Caller(f"{program} {pileup} | {program} call -mv")
+    call([normal.bams3], normal.reference, out, caller=caller, tile_bases=30_000)
+    expected = plain(normal.reference, normal.bam)
+    assert read_lines(out) == expected

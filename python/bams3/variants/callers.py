@@ -54,11 +54,6 @@ class Caller:
         if self.name not in ("bcftools", "freebayes"):
             self._check_command()
 
-    @property
-    def is_exact(self) -> bool:
-        """Whether cutting a request into shards does not change the calls."""
-        return self.name == "bcftools"
-
     def _check_command(self) -> None:
         try:
             named = {place for _, place, _, _ in string.Formatter().parse(self.name) if place}
@@ -155,7 +150,7 @@ def _thresholds(caller: Caller) -> list[str]:
 
 
 def _freebayes(caller: Caller, job: Job) -> list[str]:
-    words = ["freebayes", "-f", job.reference, "--targets", job.padded]
+    words = ["freebayes", "-f", job.reference]
     words += ["--ploidy", caller.ploidy] if caller.ploidy else []
     words += ["--gvcf"] if caller.gvcf else []
     return [*words, *(word for name in job.reads for word in ("-b", name))]

@@ -120,9 +120,12 @@ def _run(task: Task, folder: Path, deadline: float | None) -> _Counter:
 
 
 def _names(task: Task) -> list[str]:
-    """Return a file name for each input: its stem, which callers take for a missing sample."""
+    """Return a file name for each input: its stem, which bcftools takes for a missing sample.
+
+    Others tell the format of a file by its ending.
+    """
     stems = [stem(source.url) for source in task.sources]
-    ending = ".bam" if task.caller.needs_files else ""
+    ending = "" if task.caller.name == "bcftools" else ".bam"
     return [
         (name if stems.count(name) == 1 else f"{name}.{number}") + ending
         for number, name in enumerate(stems, 1)
