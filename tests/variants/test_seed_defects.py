@@ -95,7 +95,7 @@ def test_c12_a_region_reads_its_part_of_the_file(
     size = (large.folder / "x.bam").stat().st_size
     fake_s3.reset()
     call(["s3://bucket/x.bam"], large.reference, out, regions=["chr1:70,001-71,000"])
-    assert 0 < fake_s3.bytes_out < size / 3
+    assert 0 < fake_s3.bytes_out < size / 2  # by windows of 16 kb, thrice
 
 
 @pytest.mark.parametrize(

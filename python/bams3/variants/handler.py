@@ -67,7 +67,7 @@ def _batch(tasks: list[Mapping[str, Any]], context: Context) -> dict[str, Any]:
         if receipts and _left(context) < 1.5 * slowest:
             return {"receipts": receipts, "unfinished": tasks[number:]}
         began = time.monotonic()
-        receipts.append(call_tile(Task.from_json(values), max(_left(context), 0.1)).to_json())
+        receipts.append(call_tile(Task.from_json(values), max(_left(context), 0.0)).to_json())
         slowest = max(slowest, time.monotonic() - began)
     return {"receipts": receipts, "unfinished": []}
 

@@ -96,12 +96,13 @@ def _wait(
     """Wait for the last command, which ends when the others have; stop all where a feed fails."""
     while True:
         try:
-            children[-1].wait(timeout=0.5 if deadline or feeders else None)
+            left = 0.5 if deadline is None else max(0.0, min(0.5, deadline - time.monotonic()))
+            children[-1].wait(timeout=left)
             break
         except subprocess.TimeoutExpired:
             if any(feeder.failure for feeder in feeders):
                 return
-            if deadline is not None and time.monotonic() > deadline:
+            if deadline is not None and time.monotonic() >= deadline:
                 raise TooLargeError("the time is up") from None
     for child in children[:-1]:
         child.wait()
