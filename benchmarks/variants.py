@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 import sys
@@ -47,33 +48,24 @@ def tables(rounds: int) -> list[Table]:
 
 
 def _reference(folder: Path) -> Path:
-    """Write the consensus of the tiled reads as their reference: they are from another place."""
+    """Write the reference of the tiled reads: the bases under them, as often end to end."""
     path = folder / "x.fa"
     if not path.exists():
         print("  reference", file=sys.stderr)
-        source = inputs.chromosome_20()
-        with pysam.AlignmentFile(str(folder / "x.bam")) as reads:
-            length = reads.header.get_reference_length("20")
-        if source is None:
+        packed = inputs.chromosome_20()
+        if packed is None:
             raise SystemExit("error: Debian's vt-examples is needed for the reference")
-        with pysam.FastaFile(_indexed(source, folder)) as fasta:
-            half = fasta.fetch("20", 29_999_850, 30_500_000)
-        tile = half[150:]
-        bases = (half[:0] + tile * TILES).ljust(length, "N")
-        path.write_text(
-            "".join([">20\n", *(f"{bases[i : i + 60]}\n" for i in range(0, length, 60))])
-        )
+        text = gzip.decompress(packed.read_bytes()).partition(b"\n")[2]
+        bases = text.replace(b"\n", b"").decode()
+        source, _ = requests._source(folder)
+        with pysam.AlignmentFile(str(source)) as reads:
+            length = reads.header.get_reference_length("20")
+            start = next(reads.fetch("20")).reference_start
+        tiled = (bases[start : start + requests.TILE] * TILES).ljust(length, "N")
+        lines = (f"{tiled[i : i + 60]}\n" for i in range(0, length, 60))
+        path.write_text("".join([">20\n", *lines]))
         pysam.faidx(str(path))
     return path
-
-
-def _indexed(source: Path, folder: Path) -> str:
-    import gzip
-
-    plain = folder / "20.fa"
-    plain.write_bytes(gzip.decompress(source.read_bytes()))
-    pysam.faidx(str(plain))
-    return str(plain)
 
 
 def _local(folder: Path, reference: Path, place: Path) -> dict[str, Command]:
