@@ -14,6 +14,8 @@ VERSITYGW_VERSION := v1.8.0
 VERSITYGW := $(CACHE)/bin/versitygw
 LOCALSTACK := $(CACHE)/localstack
 LOCALSTACK_PACKAGES := "localstack-core[base-runtime]==4.12.0" "cbor2<6" "pyopenssl==24.3.0" "cryptography<45" "service_identity<24.3"
+SAM_VERSION := 1.170.0
+EMULATOR := $(CACHE)/bin/aws-lambda-rie
 TOOLS := samtools bcftools bwa minimap2
 SOURCES := $(shell find rust/src -name '*.rs' 2>/dev/null) rust/Cargo.toml rust/Cargo.lock rust/build.rs
 
@@ -93,11 +95,23 @@ $(LOCALSTACK)/.ready: | $(UV)
 	    echo "warning: LocalStack was not installed; tests of customer keys are skipped:" >&2; \
 	    tail -3 $(CACHE)/localstack.log >&2; }
 
+# The emulator of AWS Lambda comes in the wheel of AWS's tool; without it one test is skipped.
+$(EMULATOR): | $(UV)
+	@mkdir -p $(@D)
+	@case $$(uname -m) in aarch64|arm64) arch=arm64;; *) arch=x86_64;; esac; \
+	if $(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --dest $(CACHE) \
+	    aws-sam-cli==$(SAM_VERSION) && $(BIN)/python -c 'import sys, zipfile; \
+	    name = "samcli/local/rapid/aws-lambda-rie-" + sys.argv[2]; \
+	    open(sys.argv[3], "wb").write(zipfile.ZipFile(sys.argv[1]).read(name))' \
+	    $(CACHE)/aws_sam_cli-$(SAM_VERSION)-py3-none-any.whl $$arch $@.part; then \
+	  chmod +x $@.part && mv $@.part $@; rm -f $(CACHE)/aws_sam_cli-*.whl; \
+	else echo "warning: no emulator of AWS Lambda; the test that needs it is skipped" >&2; fi
+
 # ---- what one does with it -----------------------------------------------------------------------
 demo: setup  ## simulate reads, stream them in, query, stats, get the BAM back, verify it
 	@PATH="$(abspath $(BIN)):$$PATH" recipes/demo.sh
 
-test: setup localstack  ## all tests
+test: setup localstack $(EMULATOR)  ## all tests
 	$(BIN)/python -m pytest -q
 	cargo test --quiet --release --manifest-path rust/Cargo.toml
 
@@ -113,7 +127,7 @@ format: $(STAMP)  ## put all sources into shape
 	$(BIN)/ruff format python tests recipes benchmarks
 	cargo fmt --manifest-path rust/Cargo.toml
 
-bench: setup  ## measure beside samtools, into docs/concepts/performance.md (WHAT=sizes|lossy|requests|speed|serve)
+bench: setup  ## measure beside peers, into docs/concepts/performance.md (WHAT=sizes|lossy|requests|speed|transfer|serve|variants)
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python benchmarks/run.py $(or $(WHAT),all) --write
 
 docs: $(STAMP)  ## the manual, into site/

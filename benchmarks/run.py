@@ -1,6 +1,6 @@
 """Print the tables of docs/concepts/performance.md, each figure beside its peer's.
 
-python benchmarks/run.py [sizes|speed|requests|lossy|transfer|serve|all] [--write]
+python benchmarks/run.py [sizes|speed|requests|lossy|transfer|serve|variants|all] [--write]
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 if not __package__:  # run as a script: its folder gives way to the root
     sys.path[0] = str(ROOT)
 PAGE = ROOT / "docs" / "concepts" / "performance.md"
-SECTIONS = ("sizes", "lossy", "requests", "speed", "transfer", "serve")
+SECTIONS = ("sizes", "lossy", "requests", "speed", "transfer", "serve", "variants")
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def _tables(section: str, args: argparse.Namespace) -> list:
         return module.tables(args.rounds, args.quick)
     if section == "requests":
         return module.tables(args.tiles, args.rounds)
-    if section == "serve":
+    if section in ("serve", "variants"):
         return module.tables(args.rounds)
     return module.tables()
 

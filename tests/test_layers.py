@@ -23,13 +23,14 @@ MAY = {
     "transfer": {"_core", "config", "errors", "storage"},
     "runs": {"config", "errors", "storage", "transfer"},
     "server": {"_core", "config", "errors", "reads", "regions", "storage"},
+    "variants": {"_core", "config", "errors", "reads", "regions", "storage"},
     "cli": {
         *("_core", "config", "errors", "reads", "regions", "runs", "server", "storage"),
-        "transfer",
+        *("transfer", "variants"),
     },
 }
 # Run as processes of their own, which report on standard error.
-PROGRAMS = {"cram_reader.py"}
+PROGRAMS = {"cram_reader.py", "stage.py"}
 
 
 def part_of(path: Path) -> str:

@@ -15,6 +15,8 @@ Bams3Error                        kind "error"            exit 1
 │   └── ChangedError              kind "changed"          exit 1   replaced while it was read
 ├── KeyRejectedError              kind "encryption-key"   exit 10  SSE-C: wrong, missing, needless
 ├── RegionError                   kind "region"           exit 1   (ValueError) no such region
+├── CallError                     kind "call"             exit 1   a caller failed: rerun that
+│   └── TooLargeError             kind "too-large"        exit 1   a shard exceeds time or memory
 ├── VersionError                  kind "version"          exit 1   written by a newer format
 └── UsageError                    kind "usage"            exit 2   (ValueError) the call is wrong
     ├── SourceUrlError            kind "source-url"       exit 5   not a source
@@ -100,6 +102,18 @@ class RegionError(Bams3Error, ValueError):
     """No such region or contig, or text that is not a region."""
 
     kind = "region"
+
+
+class CallError(Bams3Error):
+    """A variant caller failed, or calls of some shards are missing."""
+
+    kind = "call"
+
+
+class TooLargeError(CallError):
+    """A shard does not fit into the time or memory of its worker."""
+
+    kind = "too-large"
 
 
 class VersionError(Bams3Error):

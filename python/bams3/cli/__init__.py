@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import click
 
-from bams3.cli import reads, runs, serve, transfer, view
+from bams3.cli import reads, runs, serve, transfer, variants, view
 from bams3.errors import Bams3Error
 
 INTERRUPTED = 130
@@ -53,7 +53,14 @@ def cli() -> None:
     """
 
 
-_COMMANDS = (*reads.COMMANDS, *view.COMMANDS, *transfer.COMMANDS, *runs.COMMANDS, *serve.COMMANDS)
+_COMMANDS = (
+    *reads.COMMANDS,
+    *view.COMMANDS,
+    *transfer.COMMANDS,
+    *runs.COMMANDS,
+    *serve.COMMANDS,
+    *variants.COMMANDS,
+)
 for _command in _COMMANDS:
     cli.add_command(_command)
 

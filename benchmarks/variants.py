@@ -1,0 +1,175 @@
+"""Calling: one process and two, BAM, CRAM and BAMS3, disk and S3, beside plain bcftools."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pysam
+from tests.servers import versitygw
+
+from bams3.storage import open_store
+from benchmarks import inputs, requests
+from benchmarks.tables import Table, verdict
+from benchmarks.timing import BAMS3, PYTHON, Command, Result, race
+
+TILES = 10
+REGION = "20:1-5000000"
+SMALL = "20:2000001-2100000"
+PLAIN = """
+set -o pipefail
+{b} mpileup -d 1000000 -f {ref} -r {region} -a FORMAT/AD,FORMAT/DP -Ou {bam} | {b} call -mv -Ou \
+| {b} norm -f {ref} -c e -m -any -d exact -Ou | {b} sort -Oz -o {out} && {b} index -f -t {out}
+"""
+
+
+def tables(rounds: int) -> list[Table]:
+    """Make the data where they are not in the cache, and call them."""
+    folder = inputs.CACHE / f"variants-{TILES}"
+    how = requests.prepare(folder, TILES)
+    reference = _reference(folder)
+    table = Table(
+        f"Calling {REGION}, 30x", ["input", "workers", "seconds", "CPU s", "to one", "target"]
+    )
+    with tempfile.TemporaryDirectory() as place:
+        local = race(_local(folder, reference, Path(place)), rounds)
+        _rows(table, local)
+        _same(Path(place))
+        found = [table, *_remote(folder, reference, Path(place), rounds)]
+    table.notes = [
+        f"Data: {how}. Medians of {rounds} rounds in turns. Plain: `bcftools mpileup | call | norm "
+        "| sort` and index of pysam, one pipe over the whole region. All have the same records."
+    ]
+    return found
+
+
+def _reference(folder: Path) -> Path:
+    """Write the reference of the tiled reads: the bases under them, as often end to end."""
+    path = folder / "x.fa"
+    if not path.exists():
+        print("  reference", file=sys.stderr)
+        packed = inputs.chromosome_20()
+        if packed is None:
+            raise SystemExit("error: Debian's vt-examples is needed for the reference")
+        text = gzip.decompress(packed.read_bytes()).partition(b"\n")[2]
+        bases = text.replace(b"\n", b"").decode()
+        source, _ = requests._source(folder)
+        with pysam.AlignmentFile(str(source)) as reads:
+            length = reads.header.get_reference_length("20")
+            start = next(reads.fetch("20")).reference_start
+        tiled = (bases[start : start + requests.TILE] * TILES).ljust(length, "N")
+        lines = (f"{tiled[i : i + 60]}\n" for i in range(0, length, 60))
+        path.write_text("".join([">20\n", *lines]))
+        pysam.faidx(str(path))
+    return path
+
+
+def _local(folder: Path, reference: Path, place: Path) -> dict[str, Command]:
+    bcftools = f"{PYTHON} -m bams3.variants.stage"
+    plain = PLAIN.format(
+        b=bcftools, ref=reference, region=REGION, bam=folder / "x.bam", out=place / "plain.vcf.gz"
+    )
+    found = {"plain bcftools, BAM": Command(["bash", "-c", plain])}
+    for workers in (1, 2):
+        for kind in ("bam", "cram", "bams3"):
+            out = place / f"{kind}.{workers}.vcf.gz"
+            found[f"{kind.upper()}, {workers}"] = _call(
+                folder / f"x.{kind}", reference, out, workers
+            )
+    return found
+
+
+def _call(source: object, reference: object, out: Path, workers: int) -> Command:
+    words = [
+        BAMS3,
+        "variants",
+        "call",
+        str(source),
+        "-f",
+        str(reference),
+        "-o",
+        str(out),
+        "--quiet",
+    ]
+    removes = (out, Path(f"{out}.receipt.json"))
+    return Command([*words, "-r", REGION, "--workers", str(workers)], removes=removes)
+
+
+def _rows(table: Table, results: dict[str, Result]) -> None:
+    for name, result in results.items():
+        label, _, workers = name.rpartition(", ")
+        ratio = target = ""
+        if workers == "2":
+            gain = results[f"{label}, 1"].wall / result.wall
+            ratio, target = f"{gain:.2f}", f">= 1.8: {verdict(1.8, gain)}"
+        elif label == "BAMS3":
+            least = results["BAM, 1"].wall
+            target = f"<= BAM: {verdict(result.wall, least)}"
+        label, workers = (label, workers) if workers.isdigit() else (name, "")
+        table.add(label, workers, f"{result.wall:.2f}", f"{result.cpu:.2f}", ratio, target)
+
+
+def _same(place: Path) -> None:
+    """Stop where any result differs from the plain one."""
+    texts = {}
+    for path in place.glob("*.vcf.gz"):
+        with pysam.VariantFile(str(path)) as file:
+            texts[path.name] = [str(record) for record in file]
+    for name, lines in texts.items():
+        if lines != texts["plain.vcf.gz"]:
+            raise SystemExit(f"error: {name} differs from plain bcftools")
+
+
+def _remote(folder: Path, reference: Path, place: Path, rounds: int) -> list[Table]:
+    """Call from the S3 server of the tests, and count bytes at the one that counts."""
+    tables = []
+    program = versitygw.find()
+    if program:
+        with versitygw.Versitygw(place / "s3", program) as server:
+            os.environ |= server.environ
+            url = server.make_bucket("bench")
+            for name in ("x.bam", "x.bam.bai", "x.cram", "x.cram.crai"):
+                open_store(url).put(name, (folder / name).read_bytes())
+            _put(folder / "x.bams3", f"{url}/x.bams3")
+            commands = {
+                f"{kind}, {workers}": _call(f"{url}/x.{kind.lower()}", reference, out, workers)
+                for workers in (1, 2)
+                for kind in ("BAM", "CRAM", "BAMS3")
+                for out in (place / f"s3.{kind}.{workers}.vcf.gz",)
+            }
+            table = Table(
+                f"The same from S3 (versitygw): {REGION}",
+                ["input", "workers", "seconds", "CPU s", "to one", "target"],
+            )
+            _rows(table, race(commands, rounds))
+            tables.append(table)
+    return [*tables, _bytes(folder, reference, place)]
+
+
+def _put(folder: Path, url: str) -> None:
+    store = open_store(url)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            store.put(str(path.relative_to(folder)), path.read_bytes())
+
+
+def _bytes(folder: Path, reference: Path, place: Path) -> Table:
+    """Count what a small region reads."""
+    table = Table(f"Bytes read from S3 to call {SMALL}", ["input", "requests", "bytes", "of all"])
+    with requests.CountingS3() as server, requests._environment(server):
+        server.latency = 0.0
+        requests._serve(server, folder)
+        for kind in ("bam", "cram", "bams3"):
+            out = place / f"small.{kind}.vcf.gz"
+            command = _call(f"s3://{requests.BUCKET}/x.{kind}", reference, out, 1)
+            words = [SMALL if word == REGION else word for word in command.words]
+            traffic = requests._counted(server, lambda w=words: subprocess.run(w, check=True))
+            size = requests._size(folder / f"x.{kind}")
+            table.add(
+                kind.upper(), traffic.requests, int(traffic.sent), f"{traffic.sent / size:.1%}"
+            )
+    return table

@@ -1,0 +1,1 @@
+"""Variants: call anywhere, keep the calls, look at them."""

@@ -1,0 +1,45 @@
+"""Single files of a user: where they lie, links followed, and reading parts of them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from bams3.config import StorageOptions
+from bams3.storage import Head, Store, open_store
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """A file on disk, links followed (workflows stage files as links), or an object in a store."""
+
+    store: Store
+    key: str
+
+    @classmethod
+    def at(cls, url: str, storage: StorageOptions | None = None) -> Object:
+        """Name an object; nothing is read yet."""
+        path = url if "://" in url else os.path.realpath(url)
+        folder, _, key = path.rpartition("/")
+        return cls(open_store(folder or "/", storage), key)
+
+    def head(self) -> Head:
+        """Return size and etag. Raises NotFoundError."""
+        return self.store.head(self.key)
+
+    def get(self, start: int | None = None, end: int | None = None) -> bytes:
+        """Read all or a range. Raises NotFoundError, CorruptError."""
+        return self.store.get(self.key, start, end)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self.store.close()
+
+
+def read_beside(url: str, storage: StorageOptions | None) -> bytes:
+    """Read a small file whole. Raises NotFoundError."""
+    found = Object.at(url, storage)
+    try:
+        return found.get()
+    finally:
+        found.close()

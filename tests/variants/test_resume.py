@@ -1,0 +1,134 @@
+"""A driver that is killed goes on where it was; a worker that is lost loses nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bams3.errors import CallError, StorageError, TooLargeError
+from bams3.variants import call as module
+from bams3.variants.call import call
+from bams3.variants.callers import Caller
+from bams3.variants.cost import Budget
+from bams3.variants.task import Receipt, Task
+from bams3.variants.tile import call_tile
+from tests.variants.sample import Sample, plain, read_lines
+
+
+def test_kill_the_driver_and_run_it_again(normal: Sample, out: Path) -> None:
+    program = (
+        "from bams3.variants.call import call\n"
+        f"call([{normal.bam!r}], {normal.reference!r}, {str(out)!r}, tile_bases=6000, workers=2)"
+    )
+    driver = subprocess.Popen([sys.executable, "-c", program])
+    folder = Path(f"{out}.parts")
+    end = time.monotonic() + 120
+    while len([*folder.glob("*.json")]) < 2 and time.monotonic() < end:
+        assert driver.poll() is None
+        time.sleep(0.02)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    kept = len([*folder.glob("*.json")])
+    assert kept >= 2 and not out.exists()
+    _no_orphans(str(normal.folder))
+    done = call([normal.bam], normal.reference, out, tile_bases=6_000, workers=2)
+    assert kept <= done.resumed < done.shards
+    assert read_lines(out) == plain(normal.reference, normal.bam)
+    assert not folder.exists()
+
+
+def _no_orphans(reference: str) -> None:
+    """Wait until no process of the killed driver's is left."""
+    for _ in range(100):
+        left = [
+            path
+            for path in Path("/proc").glob("[0-9]*/cmdline")
+            if reference.encode() in _text(path) and b"bams3.variants.stage" in _text(path)
+        ]
+        if not left:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"left behind: {left}")
+
+
+def _text(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_another_cut_takes_over_what_is_done(
+    normal: Sample, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def some(task: Task, seconds: float | None) -> Receipt:
+        if task.shard[0].start >= 20_000:
+            raise CallError("not now")
+        return call_tile(task, seconds)
+
+    monkeypatch.setattr(module, "call_tile", some)
+    with pytest.raises(CallError, match="not now"):
+        call([normal.bam], normal.reference, out, tile_bases=10_000)
+    monkeypatch.undo()
+    done = call([normal.bam], normal.reference, out, tile_bases=7_000)
+    assert done.resumed == 4  # two of chr1, HLA, chr2
+    assert read_lines(out) == plain(normal.reference, normal.bam)
+
+
+def test_shards_that_are_too_large_are_cut(
+    normal: Sample, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def small_ones(task: Task, seconds: float | None) -> Receipt:
+        if sum(piece.end - piece.start for piece in task.shard) > 16_000:
+            raise TooLargeError("too large")
+        return call_tile(task, seconds)
+
+    monkeypatch.setattr(module, "call_tile", small_ones)
+    done = call([normal.bam], normal.reference, out, tile_bases=60_000)
+    assert done.shards == 4 + 1 + 1
+    assert read_lines(out) == plain(normal.reference, normal.bam)
+
+
+def test_lost_workers_are_replaced_and_then_given_up(
+    normal: Sample, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost: list[str] = []
+
+    def shaky(task: Task, seconds: float | None) -> Receipt:
+        lost.append(task.id)
+        if lost.count(task.id) < 3:
+            raise StorageError("the worker is gone")
+        return call_tile(task, seconds)
+
+    monkeypatch.setattr(module, "call_tile", shaky)
+    assert call([normal.bam], normal.reference, out, regions=["chr2"], tile_bases=5_000).shards == 2
+    monkeypatch.setattr(module, "TRIES", 2)
+    lost.clear()
+    with pytest.raises(CallError, match="the worker is gone"):
+        call([normal.bam], normal.reference, out, regions=["chr2:1-50"], overwrite=True)
+
+
+def test_a_crashing_caller_and_a_slow_one(normal: Sample, out: Path) -> None:
+    with pytest.raises(CallError, match="shards failed"):
+        caller = Caller("cat {reads} >/dev/null; kill -SEGV $$")
+        call([normal.bam], normal.reference, out, regions=["chr2"], caller=caller)
+    began = time.monotonic()
+    with pytest.raises(CallError, match="the time is up"):
+        caller = Caller("sleep 60 < {reads}")
+        end = time.monotonic() + 1
+        call([normal.bam], normal.reference, out, regions=["chr2"], caller=caller, deadline=end)
+    assert time.monotonic() - began < 30
+
+
+def test_a_budget_stops_and_more_goes_on(normal: Sample, out: Path) -> None:
+    tiny = Budget(memory_mb=1024, most=1e-7)
+    with pytest.raises(CallError, match="more than allowed"):
+        call([normal.bam], normal.reference, out, tile_bases=10_000, budget=tiny, workers=1)
+    done = call([normal.bam], normal.reference, out, tile_bases=10_000, budget=Budget(most=1.0))
+    assert done.resumed >= 1 and read_lines(out) == plain(normal.reference, normal.bam)
