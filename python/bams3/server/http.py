@@ -109,6 +109,7 @@ class Connection(asyncio.Protocol):
             self._raw = socket.socket(
                 fileno=os.dup(transport.get_extra_info("socket").fileno()),
             )
+            self._raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._shared.connections.add(self)
         if len(self._shared.connections) > self._limits.connections:
             self._refuse(503, "too many connections", "try again later")
@@ -176,6 +177,8 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Cut: the client sees a reset, and the kernel keeps nothing for it."""
+        if self._gone:
+            return
         with suppress(OSError):
             peer = self._transport.get_extra_info("socket")
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
