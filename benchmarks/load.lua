@@ -1,8 +1,11 @@
 -- wrk's requests, one line of $REQUESTS each: a path, and a Range or "-", separated by a tab.
 local requests, at = {}, 0
-for line in io.lines(os.getenv("REQUESTS")) do
-  local path, range = line:match("([^\t]*)\t(.*)")
-  requests[#requests + 1] = wrk.format("GET", path, range ~= "-" and {["Range"] = range} or nil)
+
+function init()
+  for line in io.lines(os.getenv("REQUESTS")) do
+    local path, range = line:match("([^\t]*)\t(.*)")
+    requests[#requests + 1] = wrk.format("GET", path, range ~= "-" and {["Range"] = range} or nil)
+  end
 end
 
 function request()

@@ -15,6 +15,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -239,9 +240,10 @@ def _soak(place: Path) -> Table:
         shutil.copy(data / "x.bam", place / "soak" / "data" / "soak" / "x.bam")
         with bams3(f"disk={data}", f"store={bucket}/") as server:
             port = int(server.url.rstrip("/").rsplit(":", 1)[1])
+            content = (data / "x.bam").read_bytes()
             for tenth in range(11):
                 if tenth:
-                    _hammer(port, SOAK // 10, tenth)
+                    _hammer(port, content, SOAK // 10, tenth)
                 pids = _tree(server.process.pid)
                 opened = sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)
                 table.add(SOAK // 10 * tenth, f"{sum(map(_resident, pids)):.0f}", opened)
@@ -249,15 +251,11 @@ def _soak(place: Path) -> Table:
     return table
 
 
-def _hammer(port: int, count: int, seed: int) -> None:
-    threads = [
-        threading.Thread(target=hammer, args=(port, SIZE, count // 16, 1000 * seed + n))
-        for n in range(16)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def _hammer(port: int, content: bytes, count: int, seed: int) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        work = [pool.submit(hammer, port, content, count // 16, 1000 * seed + n) for n in range(16)]
+        for item in work:
+            item.result()
 
 
 # ---- servers -------------------------------------------------------------------------------------
@@ -270,8 +268,10 @@ def bams3(*roots: str) -> Iterator[Running]:
         url = process.stdout.readline().decode().strip()
         if not url:
             raise SystemExit(f"error: {words}: did not start")
-        yield Running(url, process)
-        process.terminate()
+        try:
+            yield Running(url, process)
+        finally:
+            process.terminate()
 
 
 @contextmanager
@@ -289,8 +289,10 @@ def nginx(place: Path, data: Path) -> Iterator[Running]:
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
     with subprocess.Popen([program, "-c", conf / "conf", "-e", conf / "log"]) as process:
         _wait(port)
-        yield Running(f"http://127.0.0.1:{port}/", process)
-        process.terminate()
+        try:
+            yield Running(f"http://127.0.0.1:{port}/", process)
+        finally:
+            process.terminate()
 
 
 @contextmanager
@@ -308,8 +310,10 @@ def htsget_rs(place: Path, store: versitygw.Versitygw) -> Iterator[Running]:
     words = [HTSGET, "--config", config]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         _wait(port)
-        yield Running(f"http://127.0.0.1:{port}/", process)
-        process.terminate()
+        try:
+            yield Running(f"http://127.0.0.1:{port}/", process)
+        finally:
+            process.terminate()
 
 
 def _race(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import logging
 import resource
@@ -167,6 +168,7 @@ async def serve(
 ) -> None:
     """Serve until interrupted; `started` gets the server when it listens."""
     server = await start(config, storage)
+    gc.freeze()  # what is there by now stays: no need to look through it again and again
     try:
         started(server)
         await until_interrupted()
