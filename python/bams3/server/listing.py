@@ -101,4 +101,3 @@ def _local(place: str, root: str) -> Iterator[tuple[str, int | None]]:
 
 def _inside(entry: os.DirEntry[str], root: str) -> bool:
     return not entry.is_symlink() or os.path.realpath(entry.path).startswith(f"{root}/")
-

@@ -155,7 +155,9 @@ class Page:
         action = partial(self._browse.depth, f"{root.name}/{key}", contig, start, end, bins)
         response = await self._answer(request, user, action)
         if self._app.audit:
-            response.finished = self._noting(request, user, root, key, f"{contig}:{start + 1}-{end}")
+            response.finished = self._noting(
+                request, user, root, key, f"{contig}:{start + 1}-{end}"
+            )
         return response
 
     def _noting(
