@@ -26,10 +26,10 @@ for (const {key, track} of tracks) {
   const view = track.trackView.viewports[0];
   if (view.loading || !view.featureCache || !view.canvas) return null;
   const held = view.featureCache;
-  const reads = held.packedGroups
-    ? [...held.packedGroups.values()].flatMap((group) => group.rows.flatMap((row) => row.alignments))
-    : null;
-  const features = reads ?? held;
+  const groups = track.type === "alignment" && held.packedGroups;
+  if (track.type === "alignment" && !groups) return null;
+  const rows = groups && [...groups.values()].flatMap((group) => group.rows);
+  const features = rows ? rows.flatMap((row) => row.alignments) : held;
   const {width, height} = view.canvas;
   const pixels = view.canvas.getContext("2d").getImageData(0, 0, width, height).data;
   const colours = new Set();
@@ -41,7 +41,10 @@ for (const {key, track} of tracks) {
     }
   }
   seen.push({key, type: track.type, ink, colours: colours.size,
-    features: features.map((f) => ({start: f.start, end: f.end ?? f.start + f.lengthOnRef, name: f.readName ?? f.name ?? null, value: f.value ?? null}))});
+    features: features.map((f) => ({
+      start: f.start, end: f.end ?? f.start + f.lengthOnRef,
+      name: f.readName ?? f.name ?? null, value: f.value ?? null,
+    }))});
 }
 return seen;
 """
@@ -132,7 +135,8 @@ def test_far_away_there_is_depth_and_no_read(tab: Tab, server: Running) -> None:
         """const [depth, reads] = [...page.loaded.values()].flat();
         const view = depth && depth.trackView.viewports[0];
         return view && view.featureCache && {depth: view.featureCache.length,
-          reads: !!reads.trackView.viewports[0].featureCache, height: reads.trackView.viewports[0].viewportElement.clientHeight}"""
+          reads: !!reads.trackView.viewports[0].featureCache,
+          height: reads.trackView.viewports[0].viewportElement.clientHeight}"""
     )
     assert found["depth"] > 500
     assert not found["reads"]
@@ -228,7 +232,8 @@ def test_statistics_have_their_own_tab(tab: Tab, server: Running, data: Path) ->
     )
     assert {"Depth along contigs", "Reads by contig", "Bytes by column"} <= set(titles)
     bars = tab.run(
-        """return [...document.querySelectorAll('figure')].map((f) => f.querySelectorAll('rect,polygon').length)"""
+        """return [...document.querySelectorAll('figure')].map(
+            (figure) => figure.querySelectorAll('rect,polygon').length)"""
     )
     assert all(bars)
 
