@@ -48,7 +48,7 @@ class Tab:
         self._driver.get("about:blank")
         self._driver.get(url)
 
-    def until(self, condition: str, *arguments: object, seconds: float = 40) -> Any:
+    def until(self, condition: str, *arguments: object, seconds: float = 25) -> Any:
         """Wait until a script returns something true, and return it."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

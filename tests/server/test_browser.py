@@ -245,14 +245,18 @@ def test_a_contig_with_a_colon_is_reached(tab: Tab, server: Running) -> None:
     tab.until("return page.locus === 'HLA-A*01:01:100-300'")
 
 
-def test_without_a_reference_reads_are_drawn_all_the_same(tab: Tab, data: Path) -> None:
+def test_without_a_reference_reads_are_drawn_all_the_same(browser: Tab, data: Path) -> None:
     with serving(("data", str(data / "data"))) as alone:
+        tab = browser
+        tab.open("about:blank")
+        tab.requested()
         tab.open(address(alone, "data/run/s1.bam"))
         reads = tab.until(DRAWN, 1)[0]
         assert {(r["name"], r["start"]) for r in in_place(reads["features"])} == reads_of(data)
         assert reads["ink"] > 20_000
         assert "No reference" in tab.run("return document.getElementById('notice').textContent")
         assert tab.requested() <= {alone.url}
+        assert tab.complaints() == []
 
 
 # ---- light, dark, narrow -------------------------------------------------------------------------
@@ -281,6 +285,9 @@ def limited(regions: tuple[str, ...] | None = None) -> tuple[Token, ...]:
 
 
 def signed_in(tab: Tab, url: str, server: Running) -> None:
+    tab.open("about:blank")
+    tab.complaints()
+    tab.requested()
     tab.open(url)
     tab.until("return document.getElementById('sign-in').open")
     tab.type("#token", "open sesame\n")
