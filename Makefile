@@ -16,6 +16,9 @@ LOCALSTACK := $(CACHE)/localstack
 LOCALSTACK_PACKAGES := "localstack-core[base-runtime]==4.12.0" "cbor2<6" "pyopenssl==24.3.0" "cryptography<45" "service_identity<24.3"
 SAM_VERSION := 1.170.0
 EMULATOR := $(CACHE)/bin/aws-lambda-rie
+IGV_VERSION := 3.8.10
+STATIC := python/bams3/server/static
+IGV := $(STATIC)/igv.min.js
 TOOLS := samtools bcftools bwa minimap2
 SOURCES := $(shell find rust/src -name '*.rs' 2>/dev/null) rust/Cargo.toml rust/Cargo.lock rust/build.rs
 
@@ -33,7 +36,7 @@ endif
 help:  ## list what there is
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-setup: $(STAMP) tools $(VERSITYGW)  ## .venv with the package and its commands, tools, test server
+setup: $(STAMP) tools $(VERSITYGW) $(IGV)  ## .venv with the package and its commands, tools, test server
 
 # ---- the package ---------------------------------------------------------------------------------
 $(UV):
@@ -107,6 +110,26 @@ $(EMULATOR): | $(UV)
 	  chmod +x $@.part && mv $@.part $@; rm -f $(CACHE)/aws_sam_cli-*.whl; \
 	else echo "warning: no emulator of AWS Lambda; the test that needs it is skipped" >&2; fi
 
+# ---- igv.js, which draws the page of the server ---------------------------------------------------
+# From its npm package, by the registry that npm knows; what comes has to have the sums in igv.sha256.
+$(IGV): $(STATIC)/igv.sha256
+	@if ! command -v npm >/dev/null; then \
+	  echo "warning: npm is missing: igv.js is not fetched, and the page of bams3 serve cannot draw" >&2; \
+	  echo "hint: apt-get install npm, and make setup again" >&2; \
+	else \
+	  rm -rf $(CACHE)/igv; mkdir -p $(CACHE)/igv; \
+	  if ! npm pack igv@$(IGV_VERSION) --silent --pack-destination $(CACHE)/igv >$(CACHE)/igv/log 2>&1; then \
+	    echo "warning: igv.js could not be fetched; the page of bams3 serve cannot draw:" >&2; \
+	    tail -3 $(CACHE)/igv/log >&2; \
+	  else \
+	    tar -xzf $(CACHE)/igv/igv-$(IGV_VERSION).tgz -C $(CACHE)/igv --strip-components=1; \
+	    mv $(CACHE)/igv/LICENSE $(CACHE)/igv/igv.LICENSE; mv $(CACHE)/igv/dist/igv.min.js $(CACHE)/igv/; \
+	    (cd $(CACHE)/igv && sha256sum --check --quiet $(abspath $<)) || { \
+	      echo "error: igv.js $(IGV_VERSION) is not the one that igv.sha256 pins" >&2; exit 1; }; \
+	    cp $(CACHE)/igv/igv.LICENSE $(STATIC)/; cp $(CACHE)/igv/igv.min.js $@; \
+	  fi; \
+	fi
+
 # ---- what one does with it -----------------------------------------------------------------------
 demo: setup  ## simulate reads, stream them in, query, stats, get the BAM back, verify it
 	@PATH="$(abspath $(BIN)):$$PATH" recipes/demo.sh
@@ -134,4 +157,4 @@ docs: $(STAMP)  ## the manual, into site/
 	$(UV) run --quiet --no-sync --with 'mkdocs<2' --with mkdocs-material --with 'mkdocstrings[python]' mkdocs build --strict
 
 clean:  ## remove what was built
-	rm -rf $(VENV) $(CACHE) rust/target build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CACHE) $(IGV) $(STATIC)/igv.LICENSE rust/target build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis

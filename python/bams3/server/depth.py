@@ -7,8 +7,8 @@ that the mean of each contig is the one that the statistics tell.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bams3.errors import RegionError
 from bams3.regions import Region
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EXACT_READS = 200_000
 """So many reads are counted; where there may be more, the index has to do."""
-MOST_BINS = 4_000
+MOST_BINS = 10_000
 
 
 class Depth(NamedTuple):
@@ -92,7 +92,8 @@ def _spread(
 ) -> list[float]:
     """Spread the records of tiles over windows of [start, end); returns mean depths."""
     length = list(dataset.contigs.values())[tid]
-    counts = dataset.manifest.stats.to_dict()["contigs"].get(tid, (0, 0, 0))
+    stats: Mapping[str, Any] = dataset.manifest.stats.to_dict()
+    counts = stats["contigs"].get(tid, (0, 0, 0))
     records = counts[0] + counts[1]
     per_record = counts[2] / records if records else 0.0
     bases = [0.0] * -(-(end - start) // width)

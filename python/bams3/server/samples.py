@@ -1,7 +1,7 @@
 """Which files belong together: samples with their alignments and variants, tracks, references.
 
-Files of a folder belong to the sample whose name theirs begins with: `s1.bam`, `s1.cram`,
-`s1.hard-filtered.vcf.gz`. What belongs to none is offered beside all of them.
+Files of a folder belong to the sample whose name theirs begins with, up to a dot: `s1.bam`,
+`s1.cram`, `s1.hard-filtered.vcf.gz`. What belongs to none is offered beside all of them.
 """
 
 from __future__ import annotations
@@ -172,9 +172,9 @@ def _stem(key: str) -> str:
 
 
 def _owner(stem: str, samples: Mapping[str, Sample]) -> Sample | None:
-    """Return the sample with the longest name that `stem` begins with, up to a separator."""
+    """Return the sample with the longest name that `stem` begins with, up to a dot."""
     for end in range(len(stem), stem.rfind("/") + 1, -1):
-        if (end == len(stem) or stem[end] in "._-") and stem[:end] in samples:
+        if (end == len(stem) or stem[end] == ".") and stem[:end] in samples:
             return samples[stem[:end]]
     return None
 

@@ -1,10 +1,11 @@
 // The page: which sample, where, and how it is drawn. What is shown stands in the fragment of the
 // address, so that every view is a link.
 
-import {drawn, genome, path} from "./tracks.js";
+import {READS_WITHIN, drawn, genome, path} from "./tracks.js";
 import {element, statistics} from "./plots.js";
 
-const SHOWN = 300;  // samples in the list at once
+const SHOWN = 300;   // samples in the list at once
+const FOLDED = 56;   // height of alignments, in pixels, where none are drawn
 const settings = JSON.parse(document.getElementById("settings").textContent);
 const $ = (id) => document.getElementById(id);
 
@@ -74,6 +75,7 @@ function remember() {
 }
 
 async function follow() {
+  clear();  // the old view must not write the address anew
   const given = new URLSearchParams(location.hash.slice(1));
   const keys = given.getAll("sample");
   const wanted = state.all.samples.filter((sample) => keys.includes(sample.key));
@@ -113,7 +115,7 @@ function entry(sample) {
   const formats = [...new Set(sample.tracks.map((track) => track.format))].filter((format) => format !== "bed");
   const badges = formats.map((format) => element("span", {class: `badge ${format}`}, format.toUpperCase()));
   const pick = element("button", {class: "pick", ...(chosen && {"aria-current": "true"})},
-    element("b", {}, sample.name), element("small", {}, sample.folder), element("span", {class: "badges"}, ...badges));
+    element("b", {title: sample.key}, sample.name), element("small", {}, sample.folder), element("span", {class: "badges"}, ...badges));
   pick.addEventListener("click", () => draw([sample]));
   const add = element("button", {class: "quiet add", "aria-label": `${chosen ? "Remove" : "Add"} ${sample.name}`, title: chosen ? "Remove" : "Show beside the others"}, chosen ? "−" : "+");
   add.addEventListener("click", () => draw(chosen ? state.samples.filter((other) => other !== sample) : [...state.samples, sample]));
@@ -154,7 +156,9 @@ async function load(tracks) {
   for (const track of tracks) {
     try {
       const made = await browser?.loadTrackList(drawn(track, {contigs: state.contigs, limited: state.all.limited, depth}));
+      if (browser !== state.browser) return;
       state.loaded.set(track.key, made ?? []);
+      moved(browser.referenceFrameList);
     } catch (error) {
       if (browser === state.browser) notice(`${track.name}: ${error.message ?? error}`);
     }
@@ -173,7 +177,10 @@ async function draw(samples, on = usually(samples)) {
   empty(samples.length ? "" : state.all.samples.length ? "Pick a sample on the left." : "There is nothing to show in what is served.");
   const first = samples.flatMap((sample) => sample.tracks).find((track) => state.on.has(track.key));
   clear();
+  fill([]);
   if (state.tab === "stats") summarize();
+  if (!samples.length) side(true);
+  else if (!roomy()) side(false);
   if (!first) return samples.length && empty("None of its files has an index: make one, for instance with samtools index.");
   if (!settings.igv || !window.igv) return empty("igv.js is missing from this installation, so nothing can be drawn. Who runs this server can fetch it: make setup.");
   try {
@@ -226,6 +233,7 @@ function empty(text) {
 }
 
 function fill(contigs) {
+  $("go").hidden = !contigs.length;
   const options = contigs.map(([name]) => element("option", {value: name}, name));
   $("contig").replaceChildren(element("option", {value: "all"}, "all contigs"), ...options);
 }
@@ -235,10 +243,24 @@ const digits = (number) => Math.round(number).toLocaleString("en");
 
 function moved(frames) {
   const [{chr, start, end}] = frames;
+  fold(chr === "all" || end - start > READS_WITHIN);
   state.locus = chr === "all" ? "all" : `${chr}:${digits(Math.max(start, 0) + 1)}-${digits(end)}`;
   $("locus").value = state.locus;
   $("contig").value = chr;
   remember();
+}
+
+/** Where no reads are drawn, alignments need no room; heights that people chose come back. */
+function fold(wide) {
+  for (const track of [...state.loaded.values()].flat().filter((track) => track.type === "alignment")) {
+    if (wide && track.open === undefined) {
+      track.open = track.height;
+      track.trackView.setTrackHeight(FOLDED, true);
+    } else if (!wide && track.open !== undefined) {
+      track.trackView.setTrackHeight(track.open, true);
+      track.open = undefined;
+    }
+  }
 }
 
 function go(contig, start, end) {
@@ -392,6 +414,8 @@ function pressed(event) {
   action();
 }
 
+const roomy = () => window.matchMedia("(min-width: 800px)").matches;
+
 function side(open) {
   document.body.classList.toggle("aside", open);
   $("toggle").setAttribute("aria-expanded", String(open));
@@ -447,7 +471,7 @@ function listen() {
 
 async function start() {
   listen();
-  side(window.matchMedia("(min-width: 800px)").matches);
+  side(roomy());
   try {
     state.all = await ask("/page/samples");
   } catch (error) {

@@ -41,7 +41,7 @@ function numbers(stats) {
   const items = [
     ["Records", short.format(stats.records), whole.format(stats.records)],
     ["Mapped", percent(flag("mapped"), flag("total")), `${whole.format(flag("mapped"))} reads`],
-    ["Mean depth", `${stats.mean_depth.toFixed(stats.mean_depth < 10 ? 2 : 1)}×`, "over all contigs"],
+    ["Mean depth", `${stats.mean_depth < 0.1 ? stats.mean_depth.toPrecision(2) : stats.mean_depth.toFixed(1)}×`, "over all contigs"],
     ["Duplicates", percent(flag("duplicates"), flag("total")), `${whole.format(flag("duplicates"))} reads`],
     ["Proper pairs", percent(flag("properly_paired"), flag("paired")), `of ${whole.format(flag("paired"))} paired`],
     ["Insert size", insert.count ? whole.format(insert.median) : "–",

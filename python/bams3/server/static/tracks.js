@@ -4,6 +4,7 @@ export const path = (key) => key.split("/").map(encodeURIComponent).join("/");
 const address = (prefix, key) => new URL(`${prefix}/${path(key)}`, location.href).href;
 const file = (key) => address("/files", key);
 
+export const READS_WITHIN = 30_000;  // bases of a view in which reads are drawn
 const BAI_REACH = 2 ** 29;  // a BAI knows no position beyond
 
 /** The genome: a FASTA where one fits, else names and lengths alone. */
@@ -25,7 +26,7 @@ export function drawn(track, {contigs, limited, depth}) {
   const longest = Math.max(0, ...contigs.map(([, length]) => length));
   const base = {name: track.name, key: track.key, removable: false};
   if (track.kind === "alignment") {
-    const reads = {...base, type: "alignment", height: 420, autoHeight: false, ...source(track, longest, limited)};
+    const reads = {...base, type: "alignment", height: 420, visibilityWindow: READS_WITHIN, ...source(track, longest, limited)};
     return track.format === "bams3" && !limited ? [coverage(track, depth), reads] : [reads];
   }
   if (track.kind === "variant") {
@@ -52,7 +53,7 @@ function indexed(track) {
 function coverage(track, depth) {
   return {
     type: "wig", name: `${track.name} depth`, key: `${track.key}#depth`, height: 60, color: "#5b8f8a",
-    min: 0, autoscale: true, windowFunction: "none", summarize: false, removable: false,
+    min: 0, autoscale: true, removable: false,
     featureSource: new DepthSource(track.key, depth),
   };
 }
@@ -68,7 +69,7 @@ class DepthSource {
   async getFeatures({chr, start, end, bpPerPixel}) {
     if (chr === "all") return this.everywhere();
     const from = Math.max(0, Math.floor(start)), to = Math.ceil(end);
-    const bins = Math.min(4000, Math.max(100, Math.ceil((to - from) / Math.max(bpPerPixel, 1))));
+    const bins = Math.max(100, Math.ceil((2 * (to - from)) / Math.max(bpPerPixel, 1)));
     const found = await this.depth.ask(this.key, {contig: chr, start: from, end: to, bins});
     return features(chr, found.start, found.width, found.means, (at) => at);
   }
