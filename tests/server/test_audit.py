@@ -15,9 +15,7 @@ from bams3.server.audit import AuditLog, verify
 from bams3.server.auth import Token, User, digest_of
 from bams3.server.loci import build, contig_names, fasta_loci
 from tests.server.running import serving
-from tests.server.test_clients import genomics, run
-
-__all__ = ["genomics"]
+from tests.server.test_clients import run
 
 
 def lines(path: Path) -> list[dict[str, object]]:

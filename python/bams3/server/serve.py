@@ -72,10 +72,10 @@ class Server:
             connection.abort()
         await asyncio.sleep(0)
         self.app.threads.shutdown(cancel_futures=True)
+        if self._audit:  # it still reads indexes
+            self._audit.close()
         for root in self.app.roots.values():
             root.close()
-        if self._audit:
-            self._audit.close()
 
 
 async def start(config: Config, storage: StorageOptions | None = None) -> Server:
