@@ -19,7 +19,7 @@ EMULATOR := $(CACHE)/bin/aws-lambda-rie
 IGV_VERSION := 3.8.10
 STATIC := python/bams3/server/static
 IGV := $(STATIC)/igv.min.js
-TOOLS := samtools bcftools bwa minimap2
+TOOLS := samtools bcftools bwa minimap2 tabix
 SOURCES := $(shell find rust/src -name '*.rs' 2>/dev/null) rust/Cargo.toml rust/Cargo.lock rust/build.rs
 
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/cargo/bin:/usr/local/go/bin

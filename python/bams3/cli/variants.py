@@ -17,7 +17,8 @@ from bams3.cli.options import (
     quiet_option,
     storage_options,
 )
-from bams3.cli.progress import Progress, size
+from bams3.cli.progress import Progress
+from bams3.cli.sizes import show_size
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -193,7 +194,7 @@ def _called(done: CallSummary, budget: Budget | None) -> str:
     parts = f"{done.shards:,} shards" + (f", {done.resumed:,} done before" if done.resumed else "")
     lines = [
         f"{done.records:,} records of {', '.join(done.samples)}: {done.output}",
-        f"{done.bases:,} bases, {done.reads:,} reads, {size(done.bytes_read)} of BAM",
+        f"{done.bases:,} bases, {done.reads:,} reads, {show_size(done.bytes_read)} of BAM",
         f"{done.seconds:.1f} s, {done.worker_seconds:.1f} s of workers, {parts}",
     ]
     if budget is not None:

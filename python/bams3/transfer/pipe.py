@@ -67,7 +67,8 @@ class _Window:
         self._progress, self._engine = progress, engine
         part_size = settings.part_size or max(_LEAST, min(USUAL, settings.memory // 8))
         self._plan = Plan(info.size, part_size)
-        self._ahead = max(1, min(settings.slots, settings.memory // part_size))
+        # Half of the budget waits for its turn; the rest is for what is written, and the threads.
+        self._ahead = max(1, min(settings.slots, settings.memory // (2 * part_size)))
         self._change = threading.Condition()
         self._ready: dict[int, memoryview] = {}
         self._error: Exception | None = None
