@@ -206,9 +206,8 @@ async function open(reference, turn) {
   if (token()) igv.setOauthToken(token());
   const place = element("div");
   $("igv").replaceChildren(place);
-  const known = new Set(state.contigs.map(([name]) => name));
-  const contig = state.locus.replace(/:[\d,]+(-[\d,]+)?$/, "");
-  const locus = state.locus && (known.has(contig) || state.locus === "all") ? state.locus : undefined;
+  const wanted = state.locus && parse(state.locus);
+  const locus = wanted && (wanted[0] === "all" ? "all" : spot(wanted));
   const browser = await igv.createBrowser(place, {
     loadDefaultGenomes: false, search: false, showNavigation: false, showSampleNames: false, showIdeogram: true,
     reference: genome(state.contigs, reference), ...(locus && {locus}), tracks: [],
@@ -263,10 +262,19 @@ function fold(wide) {
   }
 }
 
-function go(contig, start, end) {
+/** Names with colons are no matter here, as they would be in a text for igv.js. */
+function spot([contig, start, end]) {
+  const length = state.contigs.find(([name]) => name === contig)?.[1] ?? Infinity;
+  return {chr: contig, start: Math.max(0, start ?? 0), end: Math.min(end ?? length, length)};
+}
+
+async function go(...place) {
   hits([]);
-  const place = start === undefined ? contig : `${contig}:${Math.max(1, Math.round(start) + 1)}-${Math.round(end)}`;
-  return state.browser?.search(place).catch((error) => notice(`${place}: ${error.message ?? error}`));
+  const {browser} = state;
+  if (!browser) return;
+  if (place[0] === "all") return browser.search("all");
+  await browser.genome.loadChromosome(place[0]);
+  return browser.updateLoci([spot(place)]);
 }
 
 /** The contig as it is named here: chr17 for 17, and 17 for chr17. */
