@@ -120,7 +120,7 @@ format: $(STAMP)  ## put all sources into shape
 	$(BIN)/ruff format python tests recipes benchmarks
 	cargo fmt --manifest-path rust/Cargo.toml
 
-bench: setup  ## measure beside samtools, into docs/concepts/performance.md (WHAT=sizes|lossy|requests|speed)
+bench: setup  ## measure beside samtools, into docs/concepts/performance.md (WHAT=sizes|lossy|requests|speed|serve)
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python benchmarks/run.py $(or $(WHAT),all) --write
 
 docs: $(STAMP)  ## the manual, into site/

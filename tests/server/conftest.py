@@ -118,3 +118,30 @@ def nginx(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[in
     yield port
     process.terminate()
     process.wait()
+
+
+@pytest.fixture(scope="session")
+def genomics(simulated_reads: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with BAM, CRAM, VCF, BCF, FASTA and their indexes."""
+    for tool in ("samtools", "bcftools", "minimap2", "bgzip", "tabix"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+    place = tmp_path_factory.mktemp("genomics")
+    shutil.copy(simulated_reads / "ref.fa", place / "ref.fa")
+    script = f"""
+        minimap2 -ax sr ref.fa {simulated_reads}/r1.fq {simulated_reads}/r2.fq 2>log |
+            samtools sort -o s.bam -
+        samtools index s.bam
+        samtools faidx ref.fa
+        samtools view -C -T ref.fa -o s.cram s.bam
+        samtools index s.cram
+        bgzip -c ref.fa >ref.fa.gz
+        samtools faidx ref.fa.gz
+        bcftools mpileup -f ref.fa s.bam 2>log | bcftools view -Oz -o v.vcf.gz
+        tabix -p vcf v.vcf.gz
+        bcftools view -Ob -o v.bcf v.vcf.gz
+        bcftools index v.bcf
+    """
+    subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=place, check=True)
+    (place / "log").unlink()
+    return place

@@ -104,13 +104,13 @@ class Running:
 
 def everything(client: socket.socket) -> bytes:
     """Read until the end, or a reset."""
-    found = b""
+    found = bytearray()
     try:
         while piece := client.recv(1 << 16):
             found += piece
     except ConnectionResetError:
         pass
-    return found
+    return bytes(found)
 
 
 @contextmanager

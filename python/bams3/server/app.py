@@ -60,6 +60,8 @@ class Route:
 class Audit(Protocol):
     """Takes note of who read what; see `bams3.server.audit`."""
 
+    healthy: bool
+
     def note(self, access: Access, sent: int, complete: bool) -> None:
         """Take note of an answer that is over."""
 
@@ -210,6 +212,13 @@ class App:
             if path.startswith(prefix):
                 return route, path[len(prefix) :]
         raise Refusal(404, "there is nothing here", "files are at /files/ROOT/FILE")
+
+    def check_audit(self) -> None:
+        """Raise Refusal 503 where what is read cannot be written down."""
+        if self.audit and not self.audit.healthy:
+            raise Refusal(
+                503, "the audit log cannot be written", "who runs this server has to look"
+            )
 
     # ---- limits ----------------------------------------------------------------------------------
     async def enter(self, request: Request, user: User) -> str:

@@ -19,6 +19,7 @@ import queue
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,8 @@ class AuditLog:
         """Write what is waiting, and flush it to the disk."""
         self._lines.put(None)
         self._thread.join()
-        os.fsync(self._file)
+        with suppress(OSError):  # pipes and devices cannot be flushed
+            os.fsync(self._file)
         os.close(self._file)
 
     def _write(self) -> None:
@@ -146,7 +148,7 @@ def _hash(entry: dict[str, Any]) -> str:
 def _last_hash(path: Path) -> str:
     """Return where the chain of a log goes on; a line torn by a crash is made out as damage."""
     last = START
-    if path.exists():
+    if path.is_file():
         for entry in _entries(path):
             last = str(entry.get("hash"))
     return last

@@ -198,7 +198,7 @@ class JwtVerifier:
                 leeway=30,
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, TypeError, ValueError) as error:
             raise unauthorized(f"the token is not valid: {error}", "get a new one", True) from error
         return self._rights(claims)
 

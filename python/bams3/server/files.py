@@ -55,6 +55,7 @@ class Files:
         """Answer a request for `ROOT/KEY`."""
         name, _, encoded = rest.partition("/")
         user.check_files(name)
+        self.app.check_audit()
         root, key = self.app.root(name), decode(encoded)
         if root.waits(key):
             return self._from_afar(request, user, root, key)

@@ -12,10 +12,12 @@ import errno
 import logging
 import os
 import socket
+import struct
 import time
 from collections import deque
 from collections.abc import Awaitable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
@@ -107,6 +109,7 @@ class Connection(asyncio.Protocol):
             self._raw = socket.socket(
                 fileno=os.dup(transport.get_extra_info("socket").fileno()),
             )
+            self._raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._shared.connections.add(self)
         if len(self._shared.connections) > self._limits.connections:
             self._refuse(503, "too many connections", "try again later")
@@ -159,7 +162,7 @@ class Connection(asyncio.Protocol):
         """Act upon the deadline."""
         self.deadline = float("inf")
         if self._busy or self._lingering:
-            self._transport.abort()
+            self.abort()
         elif self._in_head or self._in_body:
             self._refuse(408, "the request took too long")
         else:
@@ -173,7 +176,12 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def abort(self) -> None:
-        """Cut."""
+        """Cut: the client sees a reset, and the kernel keeps nothing for it."""
+        if self._gone:
+            return
+        with suppress(OSError):
+            peer = self._transport.get_extra_info("socket")
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
 
     # ---- the parser's side -----------------------------------------------------------------------
@@ -281,7 +289,7 @@ class Connection(asyncio.Protocol):
                 _close(pieces)
             self._done(response, 0, True)
         elif response.file and self._can_send_directly():
-            self._begin_file(response, head)
+            self._begin_file(response, response.file, head)
         elif response.file or response.pieces is not None:
             if response.file:
                 response.pieces = _read(response.file)
@@ -369,7 +377,7 @@ class Connection(asyncio.Protocol):
         finally:
             await self._loop.run_in_executor(self._shared.threads, _close, pieces)
             if not complete:
-                self._transport.abort()
+                self.abort()
             self._done(response, sent, complete)
 
     async def _piece(self, pieces: Iterator[bytes]) -> bytes:
@@ -393,27 +401,30 @@ class Connection(asyncio.Protocol):
     def _can_send_directly(self) -> bool:
         return self._raw is not None and self._transport.get_write_buffer_size() == 0
 
-    def _begin_file(self, response: Response, head: bytes) -> None:
+    def _begin_file(self, response: Response, file: FileSpan, head: bytes) -> None:
         """Send past the transport, whose buffer is empty: a small span with the head, in one call.
 
         The kernel sends the rest, or all of a large one.
         """
-        raw, file = cast(socket.socket, self._raw), cast(FileSpan, response.file)
-        self._file = _Sending(response, file.descriptor, file.start, file.end)
+        assert self._raw
         data = _at_once(file)
         try:
-            sent = raw.sendmsg((head, data))
+            sent = self._raw.sendmsg((head, data)) - len(head)
         except BlockingIOError:
-            sent = 0
+            sent = -len(head)
         except OSError:
-            return self._end_file(False)
-        self._file.head = head[sent:]
-        self._file.at += max(0, sent - len(head))
+            self.abort()
+            return self._done(response, 0, False)
+        if sent == file.end - file.start:
+            return self._done(response, sent, True)
+        self._file = _Sending(response, *file, at=file.start + max(0, sent))
+        self._file.head = head[sent:] if sent < 0 else b""
         return self._send_file()
 
     def _send_file(self) -> None:
         """Send as much as the socket takes, at most a turn's worth."""
-        raw, file = cast(socket.socket, self._raw), cast(_Sending, self._file)
+        raw, file = self._raw, self._file
+        assert raw and file
         try:
             while file.head:
                 file.head = file.head[raw.send(file.head) :]
@@ -465,10 +476,11 @@ class Connection(asyncio.Protocol):
             self._loop.remove_writer(self._raw.fileno())
 
     def _end_file(self, complete: bool) -> None:
-        file, self._file = cast(_Sending, self._file), None
+        file, self._file = self._file, None
+        assert file
         self._stop_waiting(file)
         if not complete:
-            self._transport.abort()
+            self.abort()
         self._done(file.response, file.at - file.start, complete)
 
     def _abandon_file(self) -> None:
@@ -488,14 +500,11 @@ class _Sending:
     descriptor: int
     start: int
     end: int
-    at: int = -1
+    at: int
     head: bytes = b""
     waiting: bool = False
     reading: bool = False
     fetched: int = 0
-
-    def __post_init__(self) -> None:
-        self.at = self.start
 
 
 _SMALL = memoryview(bytearray(256 << 10))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import struct
 import zlib
 from array import array
@@ -52,7 +53,9 @@ class LocusMap:
                 continue
             first = bisect_right(self.offsets, start) - 1
             header = header or first < 0
-            first = bisect_left(self.offsets, self.offsets[first]) if first >= 0 else 0
+            if first >= 0:  # the block in which a place begins may hold the end of the one before
+                first = max(0, bisect_left(self.offsets, self.offsets[first]) - 1)
+            first = max(0, first)
             found += self.places[first : bisect_left(self.offsets, end)]
         return [HEADER] * header + [str(Region(*place)) for place in _merged(found)]
 
@@ -129,22 +132,41 @@ def _binned(data: bytes, start: int, *, linear: bool, at: int | None = None) -> 
 
 
 def _csi(data: bytes) -> list[Entry]:
-    """Return where the records of each smallest bin of a CSI begin."""
+    """Return where records begin that lie at the beginning of a bin, of any level, or after it."""
     shift, depth, aux = struct.unpack_from("<iii", data, 4)
-    leaves = ((1 << 3 * depth) - 1) // 7
     (contigs,) = struct.unpack_from("<i", data, 16 + aux)
     cursor = 20 + aux
     entries: list[Entry] = []
     for contig in range(contigs):
         (bins,) = struct.unpack_from("<i", data, cursor)
         cursor += 4
+        begins: dict[int, int] = {}
+        end = 0
         for _ in range(bins):
             number, offset, chunks = struct.unpack_from("<IQi", data, cursor)
+            first = struct.unpack_from("<Q", data, cursor + 16)[0] if chunks else 0
             cursor += 16 + 16 * chunks
-            place = number - leaves
-            if 0 <= place < 1 << 3 * depth:
-                entries.append((offset >> 16, contig, place << shift, (place + 1) << shift))
+            place = _bin(number, shift, depth)
+            if place and (offset or first):
+                at = (offset or first) >> 16
+                begins[place[0]] = min(at, begins.get(place[0], at))
+                end = max(end, place[1])
+        starts = sorted(begins)
+        ends = [*starts[1:], end]
+        entries += [
+            (begins[first], contig, first, last) for first, last in zip(starts, ends, strict=True)
+        ]
     return entries
+
+
+def _bin(number: int, shift: int, depth: int) -> tuple[int, int] | None:
+    """Return the bases of a bin; None for the one that holds counts."""
+    for level in range(depth + 1):
+        first, count = ((1 << 3 * level) - 1) // 7, 1 << 3 * level
+        if first <= number < first + count:
+            width = shift + 3 * (depth - level)
+            return (number - first) << width, (number - first + 1) << width
+    return None
 
 
 def _csi_names(data: bytes) -> list[str]:
@@ -235,16 +257,14 @@ def _unpacked_spans(gzi: bytes, spans: Iterable[tuple[int, int]]) -> list[tuple[
 
 # ---- contig names --------------------------------------------------------------------------------
 def contig_names(beginning: bytes) -> list[str]:
-    """Return the contigs of a BAM or CRAM, given its first megabytes; as many as are there."""
-    text = _cram_text(beginning) if beginning[:4] == b"CRAM" else _bam_text(beginning)
-    names = []
-    for line in text.split(b"\n"):
-        if line.startswith(b"@SQ"):
-            names += [f[3:].decode("latin-1") for f in line.split(b"\t") if f[:3] == b"SN:"]
-    return names
+    """Return the contigs of a BAM, CRAM or BCF, given its first megabytes; those that are there."""
+    text = _cram_text(beginning) if beginning[:4] == b"CRAM" else _packed_text(beginning)
+    found = re.findall(rb"^@SQ\t(?:.*\t)?SN:([^\t\n]*)|^##contig=<ID=([^,>]*)", text, re.MULTILINE)
+    return [(sam or vcf).decode("latin-1") for sam, vcf in found]
 
 
-def _bam_text(data: bytes) -> bytes:
+def _packed_text(data: bytes) -> bytes:
+    """Return the header text of a BAM or BCF."""
     found, rest = b"", data
     while rest[:2] == b"\x1f\x8b" and len(found) < _LARGEST:
         packed = zlib.decompressobj(31)
@@ -253,9 +273,11 @@ def _bam_text(data: bytes) -> bytes:
         except zlib.error:
             break
         rest = packed.unused_data
-        if len(found) >= 8 and len(found) >= 8 + int.from_bytes(found[4:8], "little"):
-            break
-    return found[8 : 8 + int.from_bytes(found[4:8], "little")]
+        at = 5 if found[:3] == b"BCF" else 4
+        end = at + 4 + int.from_bytes(found[at : at + 4], "little")
+        if at + 4 <= len(found) and end <= len(found):
+            return found[at + 4 : end]
+    return found
 
 
 def _cram_text(data: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import logging
 import resource
@@ -71,10 +72,10 @@ class Server:
             connection.abort()
         await asyncio.sleep(0)
         self.app.threads.shutdown(cancel_futures=True)
+        if self._audit:  # it still reads indexes
+            self._audit.close()
         for root in self.app.roots.values():
             root.close()
-        if self._audit:
-            self._audit.close()
 
 
 async def start(config: Config, storage: StorageOptions | None = None) -> Server:
@@ -167,6 +168,7 @@ async def serve(
 ) -> None:
     """Serve until interrupted; `started` gets the server when it listens."""
     server = await start(config, storage)
+    gc.freeze()  # what is there by now stays: no need to look through it again and again
     try:
         started(server)
         await until_interrupted()

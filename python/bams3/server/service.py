@@ -29,6 +29,7 @@ class Service:
 
     def health(self, request: Request, user: User, rest: str) -> Response:
         """Say that the server answers; of the stores behind it, this says nothing."""
+        self._app.check_audit()
         return json_response(200, {"status": "ok"}, _BRIEF)
 
     def openapi(self, request: Request, user: User, rest: str) -> Response:

@@ -1,0 +1,152 @@
+"""The audit log: who read which loci, and a chain that shows every change."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+from pathlib import Path
+
+import pysam
+import pytest
+
+from bams3.errors import CorruptError, InputError
+from bams3.server.audit import AuditLog, verify
+from bams3.server.auth import Token, User, digest_of
+from bams3.server.loci import build, contig_names, fasta_loci
+from tests.server.running import serving
+from tests.server.test_clients import run
+
+
+def lines(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def contains(loci: list[str], contig: str, start: int, end: int) -> bool:
+    """Whether 0-based [start, end) of a contig lies in the loci."""
+    for text in loci:
+        name, _, span = text.partition(":")
+        first, _, last = span.partition("-")
+        if name == contig and int(first) - 1 <= start and end <= int(last or 1 << 40):
+            return True
+    return False
+
+
+def test_reads_are_logged_with_their_loci(genomics: Path, tmp_path: Path) -> None:
+    log = tmp_path / "audit.jsonl"
+    tokens = (Token(digest_of("t" * 40), User("ada")),)
+    with serving(("r", str(genomics)), audit=str(log), tokens=tokens) as server:
+        head = {"Authorization": f"Bearer {'t' * 40}"}
+        for name in ("s.bam.bai", "s.bam", "s.cram", "ref.fa", "v.vcf.gz", "v.bcf", "ref.fa.gz"):
+            size = (genomics / name).stat().st_size
+            span = {"Range": f"bytes={size // 2}-{size // 2 + 99}"} if name != "s.bam.bai" else {}
+            assert server.ask(f"/files/r/{name}", head | span).status in (200, 206)
+        server.ask("/files/r/s.bam", head, "HEAD")
+        server.ask("/files/r/no.bam", head)
+    found = lines(log)
+    assert verify(log) == len(found) == 7
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    assert {entry["user"] for entry in found} == {"ada"}
+    by_name = {str(entry["file"]).removeprefix("r/"): entry for entry in found}
+    assert by_name["s.bam.bai"]["loci"] == []
+    assert by_name["s.bam"]["sent"] == 100 and by_name["s.bam"]["complete"] is True
+    for name in ("s.bam", "s.cram", "ref.fa", "v.vcf.gz", "v.bcf", "ref.fa.gz"):
+        loci = by_name[name].get("loci")
+        assert loci and all(str(text).startswith("chr") for text in loci), name  # type: ignore
+
+
+@pytest.mark.parametrize("kind", ["-b", "-c"])
+def test_loci_hold_every_record_of_the_bytes(genomics: Path, tmp_path: Path, kind: str) -> None:
+    index = tmp_path / "index"
+    subprocess.run(["samtools", "index", kind, genomics / "s.bam", index], check=True)
+    names = contig_names((genomics / "s.bam").read_bytes())
+    places = build(index.read_bytes(), names)
+    with pysam.AlignmentFile(str(genomics / "s.bam")) as reads:
+        assert names == list(reads.references)
+        at = reads.tell() >> 16
+        for read in reads:
+            if read.reference_id >= 0:
+                start, end = read.reference_start, read.reference_start + 1
+                assert contains(places.loci([(at, at + 1)]), read.reference_name, start, end)
+            at = reads.tell() >> 16
+    assert places.loci([(0, 1)]) == ["header"] and places.loci([(5, 5)]) == []
+
+
+def test_cram_slices(genomics: Path) -> None:
+    names = contig_names((genomics / "s.cram").read_bytes())
+    places = build((genomics / "s.cram.crai").read_bytes(), names)
+    assert names == ["chr1", "chr2", "chrM"]
+    whole = places.loci([(0, (genomics / "s.cram").stat().st_size)])
+    with pysam.AlignmentFile(str(genomics / "s.bam")) as reads:
+        for read in reads:
+            if read.reference_id >= 0:
+                start = read.reference_start
+                assert contains(whole, read.reference_name, start, start + 1)
+
+
+def test_variants(genomics: Path) -> None:
+    for name, index in (("v.vcf.gz", ".tbi"), ("v.bcf", ".csi")):
+        data = (genomics / name).read_bytes()
+        places = build((genomics / f"{name}{index}").read_bytes(), contig_names(data))
+        whole = places.loci([(0, len(data))])
+        with pysam.VariantFile(str(genomics / name)) as records:
+            for record in records:
+                assert contains(whole, record.contig, record.start, record.start + 1)
+
+
+def test_fasta(genomics: Path, tmp_path: Path) -> None:
+    fai = (genomics / "ref.fa.fai").read_bytes()
+    text = (genomics / "ref.fa").read_bytes()
+    sequence = run(["samtools", "faidx", str(genomics / "ref.fa"), "chr1"], tmp_path)
+    bases = b"".join(sequence.split(b"\n")[1:])
+    for start, end in ((0, 3), (6, 8), (500, 700), (9000, 9100)):
+        loci = fasta_loci(fai, None, [(start, end)])
+        if start == 0:
+            assert loci == []  # the name
+            continue
+        (locus,) = loci
+        first, _, last = locus.partition(":")[2].partition("-")
+        assert bases[int(first) - 1 : int(last)] == text[start:end].replace(b"\n", b"")
+
+
+@pytest.mark.parametrize("data", [b"", b"BAI\1", b"BAI\1\xff\xff\xff\x7f", b"\x1f\x8bxx", b"a\tb"])
+def test_what_is_no_index(data: bytes) -> None:
+    if data == b"":
+        assert build(data, []).loci([(0, 10)]) == ["header"]
+        return
+    with pytest.raises(InputError):
+        build(data, [])
+
+
+def test_the_chain_shows_changes(genomics: Path, tmp_path: Path) -> None:
+    log = tmp_path / "audit.jsonl"
+    for _ in range(2):  # a second run goes on where the first ended
+        with serving(("r", str(genomics)), audit=str(log)) as server:
+            for _ in range(2):
+                server.ask("/files/r/s.bam", {"Range": "bytes=0-9"})
+    text = log.read_text()
+    rows = text.splitlines(keepends=True)
+    assert verify(log) == 4
+    for changed in (
+        text.replace('"sent": 10', '"sent": 11', 1), "".join(rows[1:]),
+        "".join(rows[:1] + rows[2:]), "".join([rows[1], rows[0], *rows[2:]]),
+        text + rows[0], text[:-20], text + "x\n",
+    ):  # fmt: skip
+        log.write_text(changed)
+        with pytest.raises(CorruptError):
+            verify(log)
+    with pytest.raises(CorruptError):
+        AuditLog(log)
+
+
+def test_without_its_log_the_server_serves_nothing(genomics: Path, tmp_path: Path) -> None:
+    log = tmp_path / "audit.jsonl"
+    log.symlink_to("/dev/full")
+    with serving(("r", str(genomics)), audit=str(log)) as server:
+        server.ask("/files/r/s.bam")
+        for _ in range(100):
+            answer = server.ask("/files/r/s.bam", {"Range": "bytes=0-9"})
+            if answer.status == 503:
+                break
+        assert answer.status == 503 and b"audit" in answer.body
+        assert server.ask("/healthz").status == 503
