@@ -1,10 +1,15 @@
-"""Requests: a 1 kb query, cold and warm, counted at a server that adds 50 ms to each request."""
+"""Requests: a 1 kb query, cold and warm, counted at a server that adds 50 ms to each request.
+
+Of 40 Mb, beside samtools; and of what has the shape of a whole human genome, of which 4 Mb are
+there.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import mmap
 import os
+import random
 import shutil
 import statistics
 import subprocess
@@ -17,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pysam
+from tests.reads import genome
 from tests.servers import fake_s3
 
 from benchmarks import inputs
@@ -29,6 +35,8 @@ SPAN = 1_000
 BUCKET = "bench"
 CLIENT = Path(__file__).with_name("client.py")
 MOST_BYTES = 600_000
+GENOMES = {195: "GRCh38 without alternates", 3366: "GRCh38 with alternates, decoys and HLA"}
+GENOME_TILES = 8
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,41 @@ class Traffic:
 
 
 def tables(tiles: int, rounds: int) -> list[Table]:
+    """Count the requests of both."""
+    return [_beside_samtools(tiles, rounds), _whole_genome(rounds)]
+
+
+def _whole_genome(rounds: int) -> Table:
+    """Query datasets of the shape of a whole genome, in the piece of it that is there."""
+    folder = inputs.CACHE / "requests-genome"
+    table = Table(
+        f"A 1 kb query of a whole human genome at 30x on S3, {LATENCY * 1000:.0f} ms added to each "
+        "request",
+        ["query", "client", "requests", "serial rounds", "bytes sent", "seconds", "target"],
+    )
+    how = {count: prepare_genome(folder, count) for count in GENOMES}
+    positions = [int(TILE * GENOME_TILES * n / (rounds + 2)) for n in range(1, rounds + 2)]
+    regions = [f"chr1:{at}-{at + SPAN - 1}" for at in positions]
+    with CountingS3() as server, _environment(server):
+        _serve(server, folder)
+        for count in GENOMES:
+            url = f"s3://{BUCKET}/{count}.bams3"
+            for label, more in (("bams3", []), ("bams3, count only", ["-c"])):
+                words = [[BAMS3, "query", *more, url, region] for region in regions]
+                found = [_counted(server, lambda w=w: _quietly(w)) for w in words]
+                _row(table, "cold", f"{label}, {count:,} contigs", found, 2)
+            found = _session(server, ("bams3", url), regions)
+            _row(table, "warm", f"bams3 (Python), {count:,} contigs", found, 1)
+    table.notes = [
+        "The index of all chunks is there, but of the chunks only those of "
+        f"{TILE * GENOME_TILES / 1e6:g} Mb of chr1, which are queried: tests/reads/genome.py.",
+        *(f"{name}, {count:,} contigs: {how[count]}." for count, name in GENOMES.items()),
+    ]
+    table.commands = [f"bams3 query s3://{BUCKET}/195.bams3 chr1:A-B"]
+    return table
+
+
+def _beside_samtools(tiles: int, rounds: int) -> Table:
     """Make the dataset, BAM and CRAM where they are not in the cache, and query them."""
     folder = inputs.CACHE / f"requests-{tiles}"
     how = prepare(folder, tiles)
@@ -56,8 +99,9 @@ def tables(tiles: int, rounds: int) -> list[Table]:
         for label, words in _cold(positions).items():
             found = [_counted(server, lambda w=w: _quietly(w)) for w in words]
             _row(table, "cold", label, found, 2)
+        regions = [f"20:{at}-{at + SPAN - 1}" for at in positions]
         for label, source in _warm().items():
-            _row(table, "warm", label, _session(server, source, positions), 1)
+            _row(table, "warm", label, _session(server, source, regions), 1)
     sizes = {
         name: _size(folder / name)
         for name in (
@@ -75,14 +119,15 @@ def tables(tiles: int, rounds: int) -> list[Table]:
         "seconds. Warm: dataset (or file and index) open, another region asked before.",
         "Serial rounds: the longest chain of requests that each began after the server had begun "
         "to answer the one before. Bytes sent: body bytes that the server wrote before the client "
-        "hung up.",
+        "hung up. Of the cold requests of bams3 one asks for a hint, which so small a dataset does "
+        "not have.",
         f"Data: {how}; bams3 balanced; CRAM 3.1 normal with embedded reference. Bytes: {listed}.",
     ]
     table.commands = [
         "bams3 query s3://bench/x.bams3 20:A-B", "bams3 query -c s3://bench/x.bams3 20:A-B",
         "samtools view s3+http://bench/x.bam 20:A-B", "samtools view s3+http://bench/x.cram 20:A-B",
     ]  # fmt: skip
-    return [table]
+    return table
 
 
 def _size(path: Path) -> int:
@@ -121,8 +166,33 @@ def prepare(folder: Path, tiles: int) -> str:
     return done.read_text()
 
 
-def _tile(into: Path, tiles: int) -> str:
-    """Lay half a megabase of reads end to end, so many times; names differ in the run number."""
+def prepare_genome(folder: Path, contigs: int) -> str:
+    """Write a dataset of the shape of a whole genome; say what its index is made of."""
+    target = folder / f"{contigs}.bams3"
+    if not (target / "_metadata.json").exists():
+        print(f"  whole genome, {contigs} contigs", file=sys.stderr)
+        with tempfile.TemporaryDirectory() as name:
+            bam, made = Path(name) / "x.bam", Path(name) / "x.bams3"
+            _tile(bam, GENOME_TILES, genome.contigs(contigs))
+            _quietly([BAMS3, "convert", str(bam), str(made), "--quiet"])
+            paths = [path for path in made.rglob("*") if path.is_file()]
+            objects = {str(path.relative_to(made)): path.read_bytes() for path in paths}
+        for key, data in sorted(genome.widen(objects).items(), reverse=True):
+            (target / key).parent.mkdir(parents=True, exist_ok=True)
+            (target / key).write_bytes(data)
+    size = _size(target / "_metadata.json")
+    hints = {path.stem: _size(path) for path in (target / "_index").glob("*.hint")}
+    return (
+        f"_metadata.json {size:,} bytes; {len(hints)} tile tables, chr1 {hints['chr1']:,}, "
+        f"together {sum(hints.values()):,}"
+    )
+
+
+def _tile(into: Path, tiles: int, contigs: list[tuple[str, int]] | None = None) -> str:
+    """Lay half a megabase of reads end to end, so many times; names differ in the run number.
+
+    With other contigs, they lie on the first, and a few on each of the others.
+    """
     source, how = _source(into.parent)
     with pysam.AlignmentFile(str(source)) as reads:
         header, name = reads.header.to_dict(), "20"
@@ -133,13 +203,30 @@ def _tile(into: Path, tiles: int) -> str:
     placed = [
         read for read in records if read.reference_id >= 0 and read.reference_start < start + TILE
     ]
+    if contigs:
+        header["SQ"] = [{"SN": name, "LN": length} for name, length in contigs]
+        placed = list(_moved(placed, pysam.AlignmentHeader.from_dict(header)))
     with pysam.AlignmentFile(str(into), "wb", header=header, threads=2) as out:
         for tile in range(tiles):
             print(f"  tile {tile + 1} of {tiles}", file=sys.stderr) if tile % 20 == 0 else None
             _shift(placed, (TILE if tile else -start), tile)
             for read in placed:
                 out.write(read)
+        chance = random.Random(1)
+        for tid in range(1, len(contigs or ())):
+            for read in chance.choices(placed, k=chance.randrange(1, 9)):
+                read.reference_id, read.reference_start = tid, 9
+                out.write(read)
     return f"{how}, {tiles} times end to end"
+
+
+def _moved(
+    reads: list[pysam.AlignedSegment], header: pysam.AlignmentHeader
+) -> Iterator[pysam.AlignedSegment]:
+    """Yield reads as they are on the first contig of another header."""
+    place = {"ref_name": header.references[0], "next_ref_name": "="}
+    for read in reads:
+        yield pysam.AlignedSegment.from_dict(read.to_dict() | place, header)
 
 
 def _shift(reads: list[pysam.AlignedSegment], by: int, tile: int) -> None:
@@ -267,11 +354,10 @@ def _warm() -> dict[str, tuple[str, str]]:
     }
 
 
-def _session(server: CountingS3, source: tuple[str, str], positions: list[int]) -> list[Traffic]:
+def _session(server: CountingS3, source: tuple[str, str], regions: list[str]) -> list[Traffic]:
     """Query one place after another with an open client; the first is not counted."""
     words = [PYTHON, str(CLIENT), *source]
     client = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    regions = [f"20:{at}-{at + SPAN - 1}" for at in positions]
     found = [_counted(server, lambda region=region: _ask(client, region)) for region in regions]
     if client.stdin:
         client.stdin.close()

@@ -15,6 +15,7 @@ from bams3.regions import (
     Region,
     by_contig,
     intersect,
+    likely_contig,
     merge_intervals,
     parse_bed,
     parse_region,
@@ -108,6 +109,21 @@ texts = st.builds(
 @given(text=texts)
 def test_any_text_means_what_samtools_means(bam: Path, text: str) -> None:
     assert our_names(text) == samtools_names(bam, text)
+
+
+@given(text=texts)
+def test_a_contig_is_guessed_without_the_contigs(text: str) -> None:
+    try:
+        contig = parse_region(text, CONTIGS).contig
+    except RegionError:
+        return
+    assert likely_contig(text) == (None if contig == "." else contig) or ":" in contig
+
+
+def test_guessed_contigs() -> None:
+    regions = [UNPLACED, EVERYTHING, Region("b:7", 1, 2), "{b:7}:5", "b:7", "b:7:1-2", ":", "", "{"]
+    guesses = ["*", None, "b:7", "b:7", "b", "b:7", ":", "", ""]
+    assert [likely_contig(region) for region in regions] == guesses
 
 
 @given(

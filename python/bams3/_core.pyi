@@ -174,6 +174,16 @@ class TileRow:
 
     `starts`: contigs after the first, and where in the record stream of `bytes` each begins.
     """
+    def __new__(
+        cls,
+        reads: int,
+        bytes: int,
+        first_tid: int,
+        first_pos: int,
+        last_tid: int,
+        reach: int,
+        starts: Sequence[tuple[int, int]] = (),
+    ) -> TileRow: ...
 
     reads: int
     bytes: int

@@ -1,4 +1,4 @@
-"""Sections 1, 2 and 8 of docs/reference/format.md: manifest, keys of objects, and index."""
+"""Sections 1, 2 and 8 of docs/reference/format.md: manifest, keys of objects, index and tables."""
 
 from __future__ import annotations
 
@@ -56,6 +56,10 @@ class Index:
         digest = f"{int.from_bytes(chunk.digest, 'little'):016x}"
         return f"data/{folder}/{chunk.start:09}-{chunk.end:09}.{digest}.chunk"
 
+    def table_key(self, tid: int, digest: str) -> str:
+        """Where the tile table of a contig is."""
+        return f"_index/{self._escaped(tid)}.{digest}.tiles"
+
     def _escaped(self, tid: int) -> str:
         return "unmapped" if tid < 0 else escape(self.contigs[tid][0])
 
@@ -98,23 +102,49 @@ def escape(name: bytes) -> str:
 
 
 # ---- the index -----------------------------------------------------------------------------------
-def read_index(encoded: str) -> Index:
+def read_index(encoded: str, folder: Path) -> Index:
+    """The index, with the tiles of its tables, which lie in the folder of the dataset."""
     cursor = Cursor(zstd.decode(base64.b64decode(encoded)))
     contigs = [_contig(cursor) for _ in range(cursor.varint())]
     heads = [_chunk(cursor) for _ in range(cursor.varint())]
-    total = sum(count for _, _, count, _ in heads)
-    columns = {name: _column(cursor, total) for name in COLUMNS.split()}
+    tiles = _tiles(cursor, [count for _, _, count, _ in heads])
+    chunks = [
+        Chunk(start, end, digest, own)
+        for (start, end, _, digest), own in zip(heads, tiles, strict=True)
+    ]
+    index, empty, before = Index(contigs, chunks), [c for c in chunks if not c.tiles], 0
+    while cursor.left():
+        tid, count, size = unzigzag(cursor.varint()), cursor.varint(), cursor.varint()
+        digest = f"{int.from_bytes(cursor.take(8), 'little'):016x}"
+        raw = read_object(folder / index.table_key(tid, digest), digest)
+        if len(raw) != size or before > tid & 0xFFFFFFFF or count < 1:
+            raise Corrupt(f"the table of contig {tid} is not as the index says")
+        _fill(empty[:count], tid, Cursor(zstd.decode(raw)))
+        empty, before = empty[count:], (tid & 0xFFFFFFFF) + 1
+    if empty:
+        raise Corrupt("chunks without tiles")
+    return index
+
+
+def _fill(chunks: list[Chunk], tid: int, cursor: Cursor) -> None:
+    """Give chunks the tiles of their table."""
+    tiles = _tiles(cursor, [cursor.varint() for _ in chunks])
+    cursor.finish()
+    for chunk, own in zip(chunks, tiles, strict=True):
+        if not own or any((tile.first_tid, tile.last_tid) != (tid, tid) for tile in own):
+            raise Corrupt(f"the table of contig {tid} has tiles of another, or a chunk has none")
+        chunk.tiles = own
+
+
+def _tiles(cursor: Cursor, counts: list[int]) -> list[list[Tile]]:
+    """The tiles of so many chunks, as eight columns, and the contigs in them."""
+    columns = {name: _column(cursor, sum(counts)) for name in COLUMNS.split()}
     rows = [_tile(*row) for row in zip(*columns.values(), strict=True)]
     for row in rows:
         if row.first_tid != row.last_tid:
             row.starts = _starts(cursor, row)
-    cursor.finish()
     tiles = iter(rows)
-    chunks = [
-        Chunk(start, end, digest, [next(tiles) for _ in range(count)])
-        for start, end, count, digest in heads
-    ]
-    return Index(contigs, chunks)
+    return [[next(tiles) for _ in range(count)] for count in counts]
 
 
 def _contig(cursor: Cursor) -> tuple[bytes, int]:

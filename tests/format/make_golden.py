@@ -53,10 +53,25 @@ def main(version: str | None = None) -> None:
         shutil.copytree(folder, target)
 
 
+SPLITTING = """
+from bams3 import _core, cli
+from bams3.reads import tables
+tables.LARGE, tables.WORTH, cutter = 0, {worth}, _core.Cutter
+_core.Cutter = lambda bins, reads, size: cutter(bins, 20, size)
+cli.main()
+"""
+"""The program with tiles of 20 reads, and tables for contigs of so many tiles."""
+
+
 def convert(source: Path, target: Path, profile: str) -> None:
     """Make a dataset with the program."""
-    command = [Path(sys.executable).parent / "bams3", "convert", source, target, "--quiet"]
-    subprocess.run([*command, "--profile", profile, "--chunk-size", "4096"], check=True)
+    command: list[object] = [Path(sys.executable).parent / "bams3"]
+    width = 4096
+    if source.stem == "tables":
+        worth = 1 if profile == "fast" else 2  # the unplaced records have one tile
+        command, width = [sys.executable, "-c", SPLITTING.format(worth=worth)], 1024
+    command += ["convert", source, target, "--quiet", "--profile", profile]
+    subprocess.run([*command, "--chunk-size", str(width)], check=True)
 
 
 def write_bam(case: str, folder: Path) -> Path:
@@ -406,7 +421,7 @@ def character(tag: str, value: str) -> bytes:
 
 
 CODES = {"c": "b", "C": "B", "s": "h", "S": "H", "i": "i", "I": "I", "f": "f"}
-CASES = {"short": short, "long": long, "spliced": spliced, "odd": odd}
+CASES = {"short": short, "long": long, "spliced": spliced, "odd": odd, "tables": short}
 
 
 if __name__ == "__main__":

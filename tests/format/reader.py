@@ -30,7 +30,7 @@ class Dataset:
     @classmethod
     def open(cls, folder: Path) -> Dataset:
         manifest = read_manifest(folder / "_metadata.json")
-        return cls(folder, manifest, read_index(manifest["index"]))
+        return cls(folder, manifest, read_index(manifest["index"], folder))
 
     def header(self) -> bytes:
         """The text of the SAM header."""

@@ -60,15 +60,16 @@ def test_the_program_reads_golden_datasets(dataset: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("case", ["short", "tables"])
 @pytest.mark.parametrize("profile", make_golden.PROFILES)
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda path: path.name)
 def test_the_program_finds_regions_of_golden_datasets(
-    version: Path, profile: str, tmp_path: Path
+    version: Path, profile: str, case: str, tmp_path: Path
 ) -> None:
-    source = make_golden.write_bam("short", tmp_path)
+    source = make_golden.write_bam(case, tmp_path)
     pysam.index(str(source))
     for region in ("chr1:500-520", "chr2", "*"):
-        found = bams3("query", version / f"short.{profile}", region)
+        found = bams3("query", version / f"{case}.{profile}", region)
         assert found.decode() == pysam.samtools.view(str(source), region)
 
 
@@ -106,15 +107,32 @@ def test_keys_of_odd_contigs() -> None:
         assert manifest.escape(name) == layout.escape(name.encode())
 
 
+@pytest.mark.parametrize("profile", make_golden.PROFILES)
+def test_golden_datasets_have_tables_and_hints(profile: str) -> None:
+    dataset = VERSIONS[-1] / f"tables.{profile}"
+    names = {"chr1", "chr2", "unmapped"} if profile == "fast" else {"chr1", "chr2"}
+    assert {path.name for path in dataset.glob("_index/*.hint")} == {f"{n}.hint" for n in names}
+    for name in names:
+        (table,) = dataset.glob(f"_index/{name}.*.tiles")
+        assert table.read_bytes() == (dataset / f"_index/{name}.hint").read_bytes()
+
+
 @pytest.mark.parametrize(
-    "pattern", ["_metadata.json", "_header.*", "data/chr1*/*", "data/unmapped/*"]
+    "pattern",
+    [
+        "_metadata.json",
+        "_header.*",
+        "_index/chr1.*.tiles",
+        "data/chr1/*-000002048.*",
+        "data/unm*/*",
+    ],
 )
 def test_the_independent_reader_notices_damage(pattern: str, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    shutil.copytree(VERSIONS[-1] / "short.fast", copy)
+    shutil.copytree(VERSIONS[-1] / "tables.fast", copy)
     (path,) = copy.glob(pattern)
     raw = bytearray(path.read_bytes())
-    raw[len(raw) // 2] ^= 1
+    raw[len(raw) * 3 // 4] ^= 1
     path.write_bytes(raw)
     with pytest.raises(Corrupt, match=r"digest|checksum"):
         read(copy)

@@ -91,6 +91,11 @@ def address(server: Running, *tracks: str, locus: str = PLACE) -> str:
     return f"{server.url}/#sample=data/run/s1&locus={locus}{named}"
 
 
+def reads_in_place(found: list[dict[str, object]]) -> set[tuple[object, object]]:
+    """Of reads, which are 100 long here, igv.js knows the end of CRAM records one base too far."""
+    return {(r["name"], r["start"]) for r in found if 11_900 < r["start"] < 12_400}  # type: ignore[operator]
+
+
 def reads_of(data: Path) -> set[tuple[str, int]]:
     text = pysam.view(str(data / "data" / "run" / "s1.bam"), REGION)
     rows = (line.split("\t") for line in text.splitlines())
@@ -107,8 +112,7 @@ def test_alignments_are_drawn(file: str, tab: Tab, server: Running, data: Path) 
     tab.open(address(server, f"data/run/{file}"))
     seen = tab.until(DRAWN, 2 if file.endswith("bams3") else 1)
     reads = next(track for track in seen if track["type"] == "alignment")
-    found = in_place(reads["features"])
-    assert {(read["name"], read["start"]) for read in found} == reads_of(data)
+    assert reads_in_place(reads["features"]) == reads_of(data)
     assert reads["ink"] > 20_000  # a dozen layers of reads over hundreds of pixels
     assert reads["colours"] >= 4  # grey reads, and mismatches against the reference in colour
 
@@ -161,7 +165,7 @@ def test_all_formats_share_a_view(tab: Tab, server: Running, data: Path, tmp_pat
     tab.open(address(server, *(f"data/run/{file}" for file in files)))
     seen = tab.until(DRAWN, 5)
     alignments = [track for track in seen if track["type"] == "alignment"]
-    names = [{(r["name"], r["start"]) for r in in_place(t["features"])} for t in alignments]
+    names = [reads_in_place(track["features"]) for track in alignments]
     assert names == [reads_of(data)] * 3
     tab.screenshot(tmp_path / "all.png")
     assert (tmp_path / "all.png").stat().st_size > 20_000
@@ -252,7 +256,7 @@ def test_without_a_reference_reads_are_drawn_all_the_same(browser: Tab, data: Pa
         tab.requested()
         tab.open(address(alone, "data/run/s1.bam"))
         reads = tab.until(DRAWN, 1)[0]
-        assert {(r["name"], r["start"]) for r in in_place(reads["features"])} == reads_of(data)
+        assert reads_in_place(reads["features"]) == reads_of(data)
         assert reads["ink"] > 20_000
         assert "No reference" in tab.run("return document.getElementById('notice').textContent")
         assert tab.requested() <= {alone.url}
@@ -299,7 +303,7 @@ def test_with_a_token_one_signs_in(browser: Tab, data: Path) -> None:
     with serving(*roots, tokens=limited()) as closed:
         signed_in(browser, address(closed, "data/run/s1.bam"), closed)
         reads = browser.until(DRAWN, 1)[0]
-        assert {(r["name"], r["start"]) for r in in_place(reads["features"])} == reads_of(data)
+        assert reads_in_place(reads["features"]) == reads_of(data)
         assert "ada" in browser.run("return document.getElementById('who').textContent")
         complaints = browser.complaints()
         assert all("401" in text for text in complaints), complaints

@@ -26,6 +26,8 @@ LARGE = 8192
 """Up to so many tiles a dataset has no tables: its manifest is then 0.1 MB larger at most."""
 WORTH = 128
 """Tiles of a contig from which on they are a table."""
+MOST_HINTS = 32
+"""Who asks about more contigs than that waits for the manifest, and then reads what there is."""
 _CONNECTIONS = 8
 
 
@@ -86,7 +88,8 @@ class Hints:
     """Hints under way, asked for beside the manifest. Nothing that befalls them is an error."""
 
     def __init__(self, store: Store, contigs: Iterable[str]) -> None:
-        keys = sorted({hint_key(contig) for contig in contigs})
+        keys = {hint_key(contig) for contig in contigs}
+        keys = keys if len(keys) <= MOST_HINTS else set()
         self._store = store
         self._pool = ThreadPoolExecutor(_CONNECTIONS, "bams3-hint")
         self._under_way = {key: self._pool.submit(store.get, key) for key in keys}

@@ -74,6 +74,23 @@ pub struct TileRow {
     starts: Vec<(i32, u64)>,
 }
 
+#[pymethods]
+impl TileRow {
+    #[new]
+    #[pyo3(signature = (reads, bytes, first_tid, first_pos, last_tid, reach, starts=Vec::new()))]
+    fn new(
+        reads: u32,
+        bytes: u64,
+        first_tid: i32,
+        first_pos: i32,
+        last_tid: i32,
+        reach: i64,
+        starts: Vec<(i32, u64)>,
+    ) -> Self {
+        Self { reads, bytes, first_tid, first_pos, last_tid, reach, starts }
+    }
+}
+
 impl From<tile::Extent> for TileRow {
     fn from(extent: tile::Extent) -> Self {
         let tile::Extent { reads, bytes, first_tid, first_pos, last_tid, reach, starts } = extent;
