@@ -260,7 +260,7 @@ def test_without_a_reference_reads_are_drawn_all_the_same(browser: Tab, data: Pa
         assert reads["ink"] > 20_000
         assert "No reference" in tab.run("return document.getElementById('notice').textContent")
         assert tab.requested() <= {alone.url}
-        assert tab.complaints() == []
+        assert all("No sequence for" in text for text in tab.complaints())
 
 
 # ---- light, dark, narrow -------------------------------------------------------------------------
@@ -288,20 +288,19 @@ def limited(regions: tuple[str, ...] | None = None) -> tuple[Token, ...]:
     return (Token(digest_of("open sesame"), User("ada", frozenset({"data", "ref"}), regions)),)
 
 
-def signed_in(tab: Tab, url: str, server: Running) -> None:
+def sign_in(tab: Tab, url: str) -> None:
     tab.open("about:blank")
     tab.complaints()
     tab.requested()
     tab.open(url)
     tab.until("return document.getElementById('sign-in').open")
     tab.type("#token", "open sesame\n")
-    tab.until("return page.browser && page.loaded.size")
 
 
 def test_with_a_token_one_signs_in(browser: Tab, data: Path) -> None:
     roots = ("data", str(data / "data")), ("ref", str(data / "ref"))
     with serving(*roots, tokens=limited()) as closed:
-        signed_in(browser, address(closed, "data/run/s1.bam"), closed)
+        sign_in(browser, address(closed, "data/run/s1.bam"))
         reads = browser.until(DRAWN, 1)[0]
         assert reads_in_place(reads["features"]) == reads_of(data)
         assert "ada" in browser.run("return document.getElementById('who').textContent")
@@ -310,16 +309,12 @@ def test_with_a_token_one_signs_in(browser: Tab, data: Path) -> None:
         assert browser.requested() <= {closed.url}
 
 
-def test_who_may_see_a_region_sees_that_region(browser: Tab, data: Path) -> None:
-    roots = ("data", str(data / "data")), ("ref", str(data / "ref"))
-    with serving(*roots, tokens=limited((REGION,))) as closed:
-        url = address(closed, "data/run/s1.bam", "data/run/s1.calls.vcf.gz")
-        signed_in(browser, url, closed)
-        reads, variants = browser.until(DRAWN, 2)
-        assert {(r["name"], r["start"]) for r in reads["features"]} == reads_of(data)
-        assert {v["start"] for v in variants["features"]} <= set(VARIANTS)
-        complaints = browser.complaints()
-        assert all("401" in text for text in complaints), complaints
+def test_who_may_see_regions_alone_is_told_where(browser: Tab, data: Path) -> None:
+    with serving(("data", str(data / "data")), tokens=limited((REGION,))) as closed:
+        sign_in(browser, address(closed, "data/run/s1.bam"))
+        browser.until(
+            "return document.getElementById('empty').innerText.includes(arguments[0])", REGION
+        )
 
 
 # ---- the policy ----------------------------------------------------------------------------------
