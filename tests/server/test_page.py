@@ -174,15 +174,18 @@ def test_everybody_sees_their_own_roots_alone(data: Path) -> None:
             assert running.ask(f"/page/{place}").status == 401
 
 
-def test_regions_are_no_right_to_statistics(data: Path) -> None:
+def test_a_right_to_regions_is_none_to_whole_files(data: Path) -> None:
     user = User("ada", None, ("chr1:1-100",))
     bearer = {"Authorization": "Bearer t"}
     with serving(("data", str(data / "data")), tokens=(Token(digest_of("t"), user),)) as running:
         told = running.ask("/page/samples", bearer).json
         assert (told["limited"], told["regions"], told["tracks"]) == (True, ["chr1:1-100"], [])
-        assert running.ask("/page/contigs/data/run/s1.bam", bearer).status == 200
-        assert running.ask("/page/stats/data/run/s1.bams3", bearer).status == 403
-        assert running.ask("/page/depth/data/run/s1.bams3", bearer).status == 403
+        for place in (
+            "contigs/data/run/s1.bam",
+            "stats/data/run/s1.bams3",
+            "depth/data/run/s1.bams3",
+        ):
+            assert running.ask(f"/page/{place}", bearer).status == 403
 
 
 # ---- contigs and references ----------------------------------------------------------------------
@@ -191,6 +194,12 @@ def test_the_reference_that_fits_is_found(name: str, server: Running) -> None:
     told = server.ask(f"/page/contigs/data/run/{name}").json
     assert dict(map(tuple, told["contigs"])) == CONTIGS
     assert told["reference"] == {"key": "ref/genome.fa", "fai": "ref/genome.fa.fai", "gzi": None}
+
+
+def test_lengths_are_those_of_the_header(server: Running) -> None:
+    told = server.ask("/page/lengths/data/run/s1.cram")
+    assert told.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert told.body.decode() == "".join(f"{name}\t{n}\n" for name, n in CONTIGS.items())
 
 
 def test_a_reference_with_other_lengths_does_not_fit(data: Path, tmp_path: Path) -> None:

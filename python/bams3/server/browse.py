@@ -63,12 +63,27 @@ class Browse:
 
     def contigs(self, user: User, key: str) -> dict[str, Any]:
         """Return the contigs of a file with their lengths, and the reference that fits best."""
-        lengths = self._lengths(key)
-        reference = None if user.regions is not None else self._reference(user, lengths)
+        lengths = self.lengths(key)
+        reference = self._reference(user, lengths)
         return {
             "contigs": list(lengths.items()),
             "reference": reference.to_dict() if reference else None,
         }
+
+    def lengths(self, key: str) -> dict[str, int]:
+        """Return contigs and lengths as the header tells them."""
+        if key.endswith(DATASET):
+            return dict(self._dataset(key).contigs)
+        low = key.lower()
+        format = "CRAM" if low.endswith(".cram") else "BAM" if low.endswith(".bam") else "VCF"
+        source = self._catalog.open("files", format, key)
+        try:
+            if source.native == "BAM":
+                found = _core.bam_header(source.head)
+                return dict(found[0].contigs) if found else {}
+            return {name.decode(): int(length) for name, length in _CONTIG.findall(source.head)}
+        finally:
+            source.close()
 
     def genes(self, user: User, text: str) -> dict[str, Any]:
         """Return genes whose names begin so, of all annotations that the user may read."""
@@ -135,21 +150,6 @@ class Browse:
         if not key.endswith(DATASET):
             raise NotFoundError(f"{key}: is not a dataset", "its name ends in .bams3")
         return self._library.virtual(key).dataset
-
-    def _lengths(self, key: str) -> dict[str, int]:
-        """Return contigs and lengths as the header tells them."""
-        if key.endswith(DATASET):
-            return dict(self._dataset(key).contigs)
-        low = key.lower()
-        format = "CRAM" if low.endswith(".cram") else "BAM" if low.endswith(".bam") else "VCF"
-        source = self._catalog.open("files", format, key)
-        try:
-            if source.native == "BAM":
-                found = _core.bam_header(source.head)
-                return dict(found[0].contigs) if found else {}
-            return {name.decode(): int(length) for name, length in _CONTIG.findall(source.head)}
-        finally:
-            source.close()
 
     def _reference(self, user: User, lengths: Mapping[str, int]) -> Reference | None:
         """Return the reference with the most of the contigs, none of them of another length."""

@@ -81,6 +81,7 @@ class Page:
             Route("/page/samples", self.samples),
             Route("/page/genes", self.genes),
             Route("/page/contigs/", self.contigs),
+            Route("/page/lengths/", self.lengths),
             Route("/page/stats/", self.stats),
             Route("/page/depth/", self.depth),
         ]
@@ -136,16 +137,22 @@ class Page:
             request, user, partial(self._browse.contigs, user, f"{root.name}/{key}")
         )
 
+    async def lengths(self, request: Request, user: User, rest: str) -> Response:
+        """Return names and lengths of the contigs of `ROOT/KEY`, a line each, for igv.js."""
+        root, key = self._place(user, rest)
+        action = partial(self._browse.lengths, f"{root.name}/{key}")
+        rows = (await self._app.in_thread(action)).items()
+        body = "".join(f"{name}\t{length}\n" for name, length in rows).encode()
+        return Response(200, _PRIVATE | {"Content-Type": "text/plain; charset=utf-8"}, body)
+
     def stats(self, request: Request, user: User, rest: str) -> Awaitable[Response]:
         """Return the statistics of a dataset `ROOT/KEY`."""
         root, key = self._place(user, rest)
-        user.check_files(root.name)
         return self._answer(request, user, partial(self._browse.stats, f"{root.name}/{key}"))
 
     async def depth(self, request: Request, user: User, rest: str) -> Response:
         """Return depths of a dataset `ROOT/KEY`: along `contig`, `start`, `end`, or of all."""
         root, key = self._place(user, rest)
-        user.check_files(root.name)
         bins = _number(request, "bins", 1000)
         if not _one(request, "contig"):
             action = partial(self._browse.overview, f"{root.name}/{key}", bins)
@@ -175,7 +182,7 @@ class Page:
 
     def _place(self, user: User, rest: str) -> tuple[Root, str]:
         name, _, encoded = rest.partition("/")
-        user.check_root(name)
+        user.check_files(name)
         return self._app.root(name), decode(encoded)
 
     async def _answer(

@@ -155,7 +155,7 @@ async function load(tracks) {
   };
   for (const track of tracks) {
     try {
-      const made = await browser?.loadTrackList(drawn(track, {contigs: state.contigs, limited: state.all.limited, depth}));
+      const made = await browser?.loadTrackList(drawn(track, {contigs: state.contigs, depth}));
       if (browser !== state.browser) return;
       state.loaded.set(track.key, made ?? []);
       moved(browser.referenceFrameList);
@@ -181,6 +181,7 @@ async function draw(samples, on = usually(samples)) {
   if (state.tab === "stats") summarize();
   if (!samples.length) side(true);
   else if (!roomy()) side(false);
+  if (state.all.limited) return empty(`Your rights are limited to ${state.all.regions.join(", ")}: htsget serves them, at /reads and /variants. Drawing takes whole files.`);
   if (!first) return samples.length && empty("None of its files has an index: make one, for instance with samtools index.");
   if (!settings.igv || !window.igv) return empty("igv.js is missing from this installation, so nothing can be drawn. Who runs this server can fetch it: make setup.");
   try {
@@ -188,8 +189,8 @@ async function draw(samples, on = usually(samples)) {
     if (turn !== state.turn) return;
     state.contigs = contigs;
     fill(contigs);
-    notice(reference || state.all.limited ? "" : withoutReference(samples));
-    await open(reference, turn);
+    notice(reference ? "" : withoutReference(samples));
+    await open(first.key, reference, turn);
   } catch (error) {
     if (turn === state.turn) empty(`${samples[0].name} cannot be shown: ${error.message ?? error}`);
   }
@@ -202,16 +203,15 @@ function withoutReference(samples) {
     : "No reference here has these contigs: mismatches are not coloured. Serve its FASTA with its .fai to see them.";
 }
 
-async function open(reference, turn) {
-  if (token()) igv.setOauthToken(token());
+async function open(key, reference, turn) {
+  if (token()) igv.setOauthToken(token(), location.hostname);
   const place = element("div");
   $("igv").replaceChildren(place);
-  const known = new Set(state.contigs.map(([name]) => name));
-  const contig = state.locus.replace(/:[\d,]+(-[\d,]+)?$/, "");
-  const locus = state.locus && (known.has(contig) || state.locus === "all") ? state.locus : undefined;
+  const wanted = state.locus && parse(state.locus);
+  const locus = wanted && (wanted[0] === "all" ? "all" : spot(wanted));
   const browser = await igv.createBrowser(place, {
     loadDefaultGenomes: false, search: false, showNavigation: false, showSampleNames: false, showIdeogram: true,
-    reference: genome(state.contigs, reference), ...(locus && {locus}), tracks: [],
+    reference: genome(key, reference), ...(locus && {locus}), tracks: [],
   });
   if (turn !== state.turn) return igv.removeBrowser(browser);
   state.browser = browser;
@@ -263,10 +263,19 @@ function fold(wide) {
   }
 }
 
-function go(contig, start, end) {
+/** Names with colons are no matter here, as they would be in a text for igv.js. */
+function spot([contig, start, end]) {
+  const length = state.contigs.find(([name]) => name === contig)?.[1] ?? Infinity;
+  return {chr: contig, start: Math.max(0, start ?? 0), end: Math.min(end ?? length, length)};
+}
+
+async function go(...place) {
   hits([]);
-  const place = start === undefined ? contig : `${contig}:${Math.max(1, Math.round(start) + 1)}-${Math.round(end)}`;
-  return state.browser?.search(place).catch((error) => notice(`${place}: ${error.message ?? error}`));
+  const {browser} = state;
+  if (!browser) return;
+  if (place[0] === "all") return browser.search("all");
+  await browser.genome.loadChromosome(place[0]);
+  return browser.updateLoci([spot(place)]);
 }
 
 /** The contig as it is named here: chr17 for 17, and 17 for chr17. */
@@ -478,8 +487,7 @@ async function start() {
     return empty(`The samples cannot be listed: ${error.message ?? error}`);
   }
   $("locus").placeholder = state.all.genes ? "Locus or gene" : "Locus, as chr1:1,000-2,000";
-  $("who").textContent = [state.all.user && `Signed in as ${state.all.user}.`,
-    state.all.limited && `Only ${state.all.regions.join(", ")}.`, ...state.all.problems, `bams3 ${settings.version}`].filter(Boolean).join(" ");
+  $("who").textContent = [state.all.user && `Signed in as ${state.all.user}.`, ...state.all.problems, `bams3 ${settings.version}`].filter(Boolean).join(" ");
   await follow();
 }
 

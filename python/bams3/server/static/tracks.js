@@ -7,12 +7,9 @@ const file = (key) => address("/files", key);
 export const READS_WITHIN = 30_000;  // bases of a view in which reads are drawn
 const BAI_REACH = 2 ** 29;  // a BAI knows no position beyond
 
-/** The genome: a FASTA where one fits, else names and lengths alone. */
-export function genome(contigs, reference) {
-  if (!reference) {
-    const sizes = contigs.map(([name, length]) => `${name}\t${length}\n`).join("");
-    return {id: "bams3-lengths", format: "chromsizes", fastaURL: `data:text/plain;base64,${btoa(sizes)}`};
-  }
+/** The genome: a FASTA where one fits, else the names and lengths that a file of `key` has. */
+export function genome(key, reference) {
+  if (!reference) return {id: "bams3-lengths", format: "chromsizes", fastaURL: address("/page/lengths", key)};
   return {
     id: "bams3-reference",
     fastaURL: file(reference.key),
@@ -22,25 +19,21 @@ export function genome(contigs, reference) {
 }
 
 /** The tracks of igv.js for one of ours, in the order in which they are drawn. */
-export function drawn(track, {contigs, limited, depth}) {
+export function drawn(track, {contigs, depth}) {
   const longest = Math.max(0, ...contigs.map(([, length]) => length));
   const base = {name: track.name, key: track.key, removable: false};
   if (track.kind === "alignment") {
-    const reads = {...base, type: "alignment", height: 420, visibilityWindow: READS_WITHIN, ...source(track, longest, limited)};
-    return track.format === "bams3" && !limited ? [coverage(track, depth), reads] : [reads];
+    const reads = {...base, type: "alignment", height: 420, visibilityWindow: READS_WITHIN, ...source(track, longest)};
+    return track.format === "bams3" ? [coverage(track, depth), reads] : [reads];
   }
   if (track.kind === "variant") {
-    const files = limited
-      ? {sourceType: "htsget", format: "vcf", url: address("/variants", track.key)}
-      : indexed(track);
-    return [{...base, type: "variant", height: 90, visibilityWindow: 1_000_000, ...files}];
+    return [{...base, type: "variant", height: 90, visibilityWindow: 1_000_000, ...indexed(track)}];
   }
   const type = track.kind === "signal" ? "wig" : "annotation";
   return [{...base, type, height: type === "wig" ? 60 : 70, ...indexed(track)}];
 }
 
-function source(track, longest, limited) {
-  if (limited) return {sourceType: "htsget", format: "bam", url: address("/reads", track.key)};
+function source(track, longest) {
   if (track.format !== "bams3") return indexed(track);
   const url = file(`${track.key}.bam`);
   return {format: "bam", url, indexURL: `${url}.${longest < BAI_REACH ? "bai" : "csi"}`};
