@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn the_catalogue_and_every_cut() {
         assert_eq!(crc64nvme(b"123456789", 0), 0xae8b_1486_0a79_9888);
-        let data: Vec<u8> = (0..1000u32).map(|n| (n * n >> 3) as u8).collect();
+        let data: Vec<u8> = (0..1000u32).map(|n| ((n * n) >> 3) as u8).collect();
         let whole = crc64nvme(&data, 0);
         for cut in 0..=data.len() {
             let (first, second) = (crc64nvme(&data[..cut], 0), crc64nvme(&data[cut..], 0));
