@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -176,8 +177,8 @@ def test_endless_faults_end_in_an_error(
     options = StorageOptions.resolve(
         {"timeout": 0.3, "retries": 2, "backoff": 0.01, "retry_seconds": 5}
     )
+    open_store(url).put("k", DATA)
     store = open_store(url, options)
-    store.put("k", DATA)
     act = {
         "get": lambda: store.get("k"),
         "get range": lambda: store.get("k", 0, 100_000),
@@ -259,6 +260,7 @@ def test_streaming_survives(
     data = DATA * 70  # 21 MB: three ranges
     patient.put("big", data)
     fault_proxy.plan(*[FAULTS[fault], None, FAULTS[fault], FAULTS[fault]], match="GET")
+    options = options if fault == "stuck" else replace(options, timeout=20)
     with open_input(f"{url}/big", options) as stream:
         assert stream.read() == data
     assert fault_proxy.faults
