@@ -273,6 +273,10 @@ def test_dark_and_narrow(tab: Tab, server: Running) -> None:
     tab.emulate("setEmulatedMedia", features=dark)
     assert tab.run(background) != light
     assert "invert" in tab.run("return getComputedStyle(document.getElementById('igv')).filter")
+    label = """const shadow = document.querySelector('#igv > div').shadowRoot;
+        const style = getComputedStyle(shadow.querySelector('.igv-track-label'));
+        return [style.color, style.backgroundColor]"""
+    assert tab.run(label) == ["rgb(0, 0, 0)", "rgb(255, 255, 255)"]  # inverted with all the rest
     tab.emulate("setEmulatedMedia", features=[])
     size = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": False}
     tab.emulate("setDeviceMetricsOverride", **size)

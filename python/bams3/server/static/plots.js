@@ -159,7 +159,7 @@ function along(contigs) {
     plot.append(area);
     const middle = (at + end) / 2, needed = 7 * contig.length;
     if (middle - last > needed && (end - at > needed / 2 || contigs.length < 12)) {
-      plot.append(label(middle, contig));
+      plot.append(label(Math.min(middle, width - RIGHT - needed / 2), contig));
       last = middle + needed / 2;
     }
     at = end;
