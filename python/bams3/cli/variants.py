@@ -32,7 +32,13 @@ if TYPE_CHECKING:
 
 @click.group()
 def variants() -> None:
-    """Call variants where the reads lie, and judge the calls."""
+    """Call variants where the reads lie, and judge the calls.
+
+    \b
+    bams3 variants call s3://bucket/sample.bams3 -f ref.fa -o calls.vcf.gz
+    bams3 variants verify-scatter s3://bucket/sample.bams3 -f ref.fa -r chr20
+    bams3 variants compare calls.vcf.gz --truth truth.vcf.gz --confident truth.bed -f ref.fa
+    """
 
 
 _REQUEST = (
