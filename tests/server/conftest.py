@@ -23,6 +23,12 @@ CONTENT = random.Random(7).randbytes(1000)
 LARGE = random.Random(8).randbytes(3_000_000)
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder of the test: htslib leaves the indexes it fetches where it is."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with x.bam (1000 bytes), large.bam (3 MB), empty.bam and x.bam.bai."""
