@@ -13,7 +13,7 @@ from bams3.regions import Region
 from bams3.variants.call import call
 from bams3.variants.callers import Caller
 from bams3.variants.compare import compare
-from bams3.variants.scatter import verify_scatter
+from bams3.variants.scatter import compared, verify_scatter
 from tests.variants.sample import Sample, make_sample, plain, read_lines
 
 TILES = {"normal": (20_000, 5_000), "dense": (10_000, 2_500), "deep": (2_000, 1_000)}
@@ -96,6 +96,27 @@ def test_verify_scatter_says_yes_and_no(
     monkeypatch.setattr("bams3.variants.tile.padded", lambda _, pieces: [*pieces])
     report = verify_scatter([dense.bams3], dense.reference, regions=["chr1"], tile_bases=800)
     assert report.missing and report.extra
+
+
+LINES = ["1\t5\tA\tC", "1\t5\tA\tG", "1\t9\tT\tA"]
+
+
+@pytest.mark.parametrize(
+    ("scattered", "missing", "extra"),
+    [
+        (LINES, [], []),
+        (LINES[1:], LINES[:1], []),
+        ([*LINES, "1\t12\tC\tG"], [], ["1\t12\tC\tG"]),
+        ([LINES[0], *LINES], [], LINES[:1]),  # from two shards
+        ([LINES[1], LINES[0], LINES[2]], LINES[:2], LINES[1::-1]),  # another order
+    ],
+)
+def test_verify_scatter_compares_each_record_in_its_place(
+    scattered: list[str], missing: list[str], extra: list[str]
+) -> None:
+    report = compared(LINES, scattered, 2)
+    assert (report.missing, report.extra) == (tuple(missing), tuple(extra))
+    assert report.is_same == (scattered == LINES) and report.records == 3
 
 
 @pytest.mark.skipif(shutil.which("freebayes") is None, reason="freebayes is not installed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,13 +69,21 @@ def verify_scatter(
         single = _lines(prepared, _single(prepared, caller), caller, 1, storage, progress)
     finally:
         prepared.close()
-    have, want = set(scattered), set(single)
-    return ScatterReport(
-        records=len(single),
-        shards=len(shards),
-        missing=tuple(line for line in single if line not in have),
-        extra=tuple(line for line in scattered if line not in want),
-    )
+    return compared(single, scattered, len(shards))
+
+
+def compared(single: Sequence[str], scattered: Sequence[str], shards: int) -> ScatterReport:
+    """Compare two runs: every record as often, and in the same place.
+
+    Where both have the same records in another order, those out of their place count as missing
+    and extra.
+    """
+    want, have = Counter(single), Counter(scattered)
+    missing, extra = [*(want - have).elements()], [*(have - want).elements()]
+    if not missing and not extra:
+        moved = [pair for pair in zip(single, scattered, strict=True) if pair[0] != pair[1]]
+        missing, extra = [line for line, _ in moved], [line for _, line in moved]
+    return ScatterReport(len(single), shards, tuple(missing), tuple(extra))
 
 
 def _single(prepared: Prepared, caller: Caller) -> list[Shard]:
