@@ -1,7 +1,5 @@
 //! Depth of a contig, position by position.
 
-use std::collections::VecDeque;
-
 use crate::columns::Core;
 use crate::error::Result;
 use crate::record::{iterate, Record};
@@ -52,6 +50,8 @@ pub struct Blocks {
     /// Deletions and introns: covered, but without depth.
     gaps: Vec<(i32, i32)>,
     first: Option<i32>,
+    /// Where the last of them ends.
+    end: i32,
 }
 
 impl Blocks {
@@ -75,8 +75,10 @@ impl Blocks {
         }
         if at == pos {
             // As for htslib, what spans nothing covers a position.
-            self.gaps.push((pos, pos.saturating_add(1)));
+            at = pos.saturating_add(1);
+            self.gaps.push((pos, at));
         }
+        self.end = self.end.max(at);
     }
 
     /// Position of the first alignment: none of a later tile begins before it.
@@ -98,83 +100,97 @@ impl Blocks {
 
 /// Depth of [start, end) of a contig, from alignments in order of position.
 ///
-/// `steps` holds how the depth changes at each position from `base` on; what lies before the position of
-/// the last alignment is final and can be taken.
+/// What lies before the position of the last alignment is final and can be taken.
 pub struct Depth {
     base: i64,
     end: i64,
-    current: [i32; 2],
-    /// Changes of depth, and of the number of gaps.
-    steps: VecDeque<[i32; 2]>,
+    /// Depth before `base`.
+    current: i32,
+    /// How the depth changes at each position from `base` on.
+    steps: Vec<i32>,
+    /// Gaps that reach beyond `base`.
+    gaps: Vec<(i64, i64)>,
+    known: i64,
 }
 
 impl Depth {
     pub fn new(start: i64, end: i64) -> Self {
-        Self { base: start, end, current: [0; 2], steps: VecDeque::new() }
+        Self { base: start, end, current: 0, steps: Vec::new(), gaps: Vec::new(), known: start }
     }
 
     /// Count the blocks of one tile.
     pub fn add(&mut self, blocks: &Blocks) {
+        self.make_room(blocks.blocks.iter().map(|block| block.1).max());
         for &(from, to) in &blocks.blocks {
-            self.cover(from.into(), to.into(), 0);
+            if let Some((from, to)) = self.within(from, to) {
+                self.steps[(from - self.base) as usize] += 1;
+                self.steps[(to - self.base) as usize] -= 1;
+            }
         }
         for &(from, to) in &blocks.gaps {
-            self.cover(from.into(), to.into(), 1);
+            self.gaps.extend(self.within(from, to));
+        }
+        self.known = self.known.max(blocks.end.into()).min(self.end);
+    }
+
+    /// Have a step for each position up to where the last block ends.
+    fn make_room(&mut self, end: Option<i32>) {
+        let known = end.map_or(self.base, i64::from).min(self.end) - self.base;
+        if known >= self.steps.len() as i64 {
+            self.steps.resize(known as usize + 1, 0);
         }
     }
 
-    fn cover(&mut self, from: i64, to: i64, what: usize) {
-        let (from, to) = (from.max(self.base), to.min(self.end));
-        if from >= to {
-            return;
-        }
-        self.step(from, what, 1);
-        self.step(to, what, -1);
-    }
-
-    fn step(&mut self, at: i64, what: usize, by: i32) {
-        let index = (at - self.base) as usize;
-        if index >= self.steps.len() {
-            self.steps.resize(index + 1, [0; 2]);
-        }
-        self.steps[index][what] += by;
+    fn within(&self, from: i32, to: i32) -> Option<(i64, i64)> {
+        let (from, to) = (i64::from(from).max(self.base), i64::from(to).min(self.end));
+        (from < to).then_some((from, to))
     }
 
     /// Where the alignments that were added end.
     pub fn known(&self) -> i64 {
-        self.base + self.steps.len().saturating_sub(1) as i64
+        self.known.max(self.base)
     }
 
     /// Take the depths up to `until`; no later alignment may begin before it.
     pub fn take(&mut self, until: i64) -> Run {
         let until = until.clamp(self.base, self.end);
         let length = (until - self.base) as usize;
-        let start = self.base;
         let mut depths = Vec::with_capacity(length);
         let known = length.min(self.steps.len());
-        for [depth, gaps] in self.steps.drain(..known) {
-            self.current[0] += depth;
-            self.current[1] += gaps;
-            depths.push(shown(self.current));
+        depths.extend(self.steps[..known].iter().map(|step| {
+            self.current += step;
+            self.current as u32
+        }));
+        depths.resize(length, self.current as u32);
+        self.steps.drain(..known);
+        self.mark_gaps(until, &mut depths);
+        Run { start: std::mem::replace(&mut self.base, until), depths }
+    }
+
+    /// Mark what only gaps cover, up to `until`, and keep the gaps that reach beyond.
+    fn mark_gaps(&mut self, until: i64, depths: &mut [u32]) {
+        self.gaps.sort_unstable();
+        let mut marked = self.base;
+        for &(from, to) in &self.gaps {
+            let (from, to) = (from.max(marked), to.min(until));
+            if from < to {
+                let covered = &mut depths[(from - self.base) as usize..(to - self.base) as usize];
+                covered
+                    .iter_mut()
+                    .filter(|depth| **depth == 0)
+                    .for_each(|depth| *depth = ONLY_GAPS);
+                marked = to;
+            }
         }
-        depths.resize(length, shown(self.current));
-        self.base = until;
-        Run { start, depths }
+        self.gaps.retain(|gap| gap.1 > until);
     }
 }
 
 /// The depth of a position that only gaps cover: nothing, but `samtools depth` prints it.
 const ONLY_GAPS: u32 = u32::MAX;
 
-fn shown([depth, gaps]: [i32; 2]) -> u32 {
-    if depth == 0 && gaps > 0 {
-        ONLY_GAPS
-    } else {
-        depth as u32
-    }
-}
-
-fn counted(depth: u32) -> u32 {
+/// The depth that is printed.
+pub fn counted(depth: u32) -> u32 {
     if depth == ONLY_GAPS {
         0
     } else {
@@ -193,165 +209,17 @@ impl Run {
         self.start + self.depths.len() as i64
     }
 
-    fn slice(&self, start: i64, end: i64) -> &[u32] {
+    /// The depths of [start, end), as far as they are here.
+    pub fn slice(&self, start: i64, end: i64) -> &[u32] {
         let from = start.clamp(self.start, self.end()) - self.start;
         let to = end.clamp(self.start, self.end()) - self.start;
         self.depths.get(from as usize..to as usize).unwrap_or(&[])
-    }
-
-    /// How long [`Run::write_text`] makes the lines.
-    pub fn text_size(&self, contig: &str, start: i64, end: i64, zeros: bool) -> usize {
-        let mut rest = self.slice(start, end);
-        let mut position = start.max(self.start) as u64 + 1;
-        let mut size = 0;
-        while !rest.is_empty() {
-            // Positions of as many digits.
-            let width = digits(position);
-            let until = 10u64.saturating_pow(width as u32) - position;
-            let (now, later) = rest.split_at(rest.len().min(until as usize));
-            size += lines_size(now, contig.len() + width + 3, zeros);
-            position += now.len() as u64;
-            rest = later;
-        }
-        size
-    }
-
-    /// Write lines `contig, 1-based position, depth` of [start, end), with or without zeros.
-    pub fn write_text(&self, contig: &str, start: i64, end: i64, zeros: bool, out: &mut [u8]) {
-        let mut line = Line::new(contig, start.max(self.start) as u64 + 1);
-        let mut at = 0;
-        for &depth in self.slice(start, end) {
-            if zeros || depth > 0 {
-                at += line.put(counted(depth), &mut out[at..]);
-            }
-            line.advance();
-        }
     }
 
     /// Sum of the depths of [start, end).
     pub fn sum(&self, start: i64, end: i64) -> u64 {
         self.slice(start, end).iter().map(|&depth| u64::from(counted(depth))).sum()
     }
-}
-
-/// Bytes of lines that have `fixed` beside the digits of the depth. Without branches, so that it is done for many
-/// depths at once.
-fn lines_size(depths: &[u32], fixed: usize, zeros: bool) -> usize {
-    let most = depths.iter().map(|&depth| counted(depth)).max().unwrap_or(0);
-    let lines = if zeros { depths.len() } else { count_if(depths, |depth| depth > 0) };
-    let mut size = lines * (fixed + 1);
-    let mut bound = 10;
-    while most >= bound {
-        size += count_if(depths, |depth| counted(depth) >= bound);
-        match bound.checked_mul(10) {
-            Some(next) => bound = next,
-            None => break,
-        }
-    }
-    size
-}
-
-fn count_if(depths: &[u32], is: impl Fn(u32) -> bool) -> usize {
-    depths.iter().map(|&depth| usize::from(is(depth))).sum()
-}
-
-/// Digits of a number.
-#[inline]
-fn digits(value: u64) -> usize {
-    match value {
-        0..=9 => 1,
-        10..=99 => 2,
-        value => value.ilog10() as usize + 1,
-    }
-}
-
-/// Heads are copied so many bytes at once where there is room: far faster than just what they have.
-const STEP: usize = 32;
-
-/// Contig and position of a line. The position is counted up in place; its last digit, which changes with each line,
-/// is kept apart, so that what is copied was written long before.
-struct Line {
-    /// The head up to the tab behind the position, and at least `STEP` bytes more.
-    head: Vec<u8>,
-    /// Where the digits of the position begin and end.
-    digits: std::ops::Range<usize>,
-    last: u8,
-}
-
-impl Line {
-    fn new(contig: &str, position: u64) -> Self {
-        let start = contig.len() + 1;
-        let mut head = format!("{contig}\t{position}\t").into_bytes();
-        let digits = start..head.len() - 1;
-        let last = head[digits.end - 1];
-        head.resize(head.len() + 2 * STEP, 0);
-        Self { head, digits, last }
-    }
-
-    /// Write the line to the start of `out`; returns its length.
-    #[inline]
-    fn put(&self, depth: u32, out: &mut [u8]) -> usize {
-        let head = self.digits.end + 1;
-        match (out.first_chunk_mut::<STEP>(), self.head.first_chunk::<STEP>()) {
-            (Some(wide), Some(text)) if head <= STEP => *wide = *text,
-            _ => copy(&self.head[..head], out),
-        }
-        out[head - 2] = self.last;
-        head + put_depth(depth, &mut out[head..])
-    }
-
-    #[inline]
-    fn advance(&mut self) {
-        if self.last != b'9' {
-            self.last += 1;
-        } else {
-            self.carry();
-        }
-    }
-
-    #[cold]
-    fn carry(&mut self) {
-        self.last = b'0';
-        for at in (self.digits.start..self.digits.end - 1).rev() {
-            if self.head[at] != b'9' {
-                self.head[at] += 1;
-                return;
-            }
-            self.head[at] = b'0';
-        }
-        self.head.insert(self.digits.start, b'1');
-        self.digits.end += 1;
-    }
-}
-
-/// Write a number and a line break; returns their length. Nearly all depths have one digit or two.
-#[inline]
-fn put_depth(depth: u32, out: &mut [u8]) -> usize {
-    let digit = |value: u32| b'0' + (value % 10) as u8;
-    match depth {
-        0..=9 => out[..2].copy_from_slice(&[digit(depth), b'\n']),
-        10..=99 => out[..3].copy_from_slice(&[digit(depth / 10), digit(depth), b'\n']),
-        _ => return put_deep(depth, out),
-    }
-    2 + usize::from(depth > 9)
-}
-
-fn put_deep(depth: u32, out: &mut [u8]) -> usize {
-    let end = digits(depth.into());
-    let mut rest = depth;
-    for place in out[..end].iter_mut().rev() {
-        *place = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    out[end] = b'\n';
-    end + 1
-}
-
-/// Apart, lest the compiler make one copy of unknown length of both kinds.
-#[cold]
-#[inline(never)]
-fn copy(head: &[u8], out: &mut [u8]) {
-    out[..head.len()].copy_from_slice(head);
 }
 
 /// Sums of depth over intervals, which may overlap; runs come in order.
@@ -412,10 +280,8 @@ impl Windows {
 mod tests {
     use super::*;
 
-    fn text(run: Run, start: i64, end: i64, zeros: bool) -> Vec<u8> {
-        let mut out = vec![0; run.text_size("c", start, end, zeros)];
-        run.write_text("c", start, end, zeros, &mut out);
-        out
+    fn shown(run: &Run) -> Vec<(i64, u32)> {
+        (run.start..).zip(run.depths.iter().map(|&depth| counted(depth))).collect()
     }
 
     fn blocks(pos: i32, cigar: &[u32]) -> Blocks {
@@ -428,17 +294,35 @@ mod tests {
     fn deletions_do_not_count() {
         let mut depth = Depth::new(0, 20);
         depth.add(&blocks(2, &[2 << 4, 3 << 4 | 2, 2 << 4]));
-        let text = text(depth.take(20), 0, 20, false);
-        assert_eq!(text, b"c\t3\t1\nc\t4\t1\nc\t5\t0\nc\t6\t0\nc\t7\t0\nc\t8\t1\nc\t9\t1\n");
+        let run = depth.take(10);
+        assert_eq!(run.depths, [0, 0, 1, 1, ONLY_GAPS, ONLY_GAPS, ONLY_GAPS, 1, 1, 0]);
+        assert_eq!(depth.known(), 10);
     }
 
     #[test]
-    fn positions_count_up() {
+    fn gaps_and_blocks_go_on_in_the_next_stretch() {
+        let mut depth = Depth::new(0, 40);
+        depth.add(&blocks(2, &[4 << 4, 20 << 4 | 3, 2 << 4]));
+        depth.add(&blocks(8, &[4 << 4]));
+        let first = depth.take(10);
+        depth.add(&blocks(15, &[4 << 4, 9 << 4 | 3, 1 << 4]));
+        let mut depths = first.depths;
+        depths.extend(depth.take(40).depths);
+        let expected = (0..40).map(|at| match at {
+            2..6 | 8..12 | 15..19 | 26..29 => 1,
+            6..8 | 12..15 | 19..26 => ONLY_GAPS,
+            _ => 0,
+        });
+        assert_eq!(depths, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn only_the_interval_counts() {
         let mut depth = Depth::new(8, 12);
         depth.add(&blocks(0, &[100 << 4]));
-        let mut lines = text(depth.take(9), 0, 100, true);
-        lines.extend(text(depth.take(100), 0, 100, true));
-        assert_eq!(lines, b"c\t9\t1\nc\t10\t1\nc\t11\t1\nc\t12\t1\n");
+        assert_eq!(shown(&depth.take(9)), [(8, 1)]);
+        assert_eq!(depth.known(), 12);
+        assert_eq!(shown(&depth.take(100)), [(9, 1), (10, 1), (11, 1)]);
     }
 
     #[test]

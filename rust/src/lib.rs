@@ -9,6 +9,7 @@ pub mod codecs;
 pub mod columns;
 pub mod cut;
 pub mod depth;
+mod depth_text;
 pub mod digest;
 pub mod error;
 pub mod header;

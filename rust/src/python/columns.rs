@@ -1,11 +1,13 @@
 //! Bindings of Arrow batches and of depth.
 
 use std::collections::HashMap;
+use std::mem::MaybeUninit;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule, PyIterator};
 
@@ -185,6 +187,29 @@ impl PyDepth {
     }
 }
 
+/// Bytes that are made by `fill`, which returns how many it wrote: all of them. `PyBytes::new_with` would set them
+/// to zero first.
+fn filled<'py>(
+    py: Python<'py>,
+    size: usize,
+    fill: impl FnOnce(&mut [MaybeUninit<u8>]) -> usize + Send,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let length = size.try_into()?;
+    // SAFETY: a new object of bytes, or NULL with an exception set.
+    let bytes = unsafe {
+        let bytes = ffi::PyBytes_FromStringAndSize(std::ptr::null(), length);
+        Bound::from_owned_ptr_or_err(py, bytes)?.cast_into_unchecked::<PyBytes>()
+    };
+    // SAFETY: it has `size` bytes, and nobody else has it yet.
+    let out = unsafe {
+        let start = ffi::PyBytes_AsString(bytes.as_ptr());
+        std::slice::from_raw_parts_mut(start.cast::<MaybeUninit<u8>>(), size)
+    };
+    let written = py.detach(|| fill(out));
+    assert_eq!(written, size, "text is as long as was foreseen");
+    Ok(bytes)
+}
+
 #[pyclass(name = "Run", module = "bams3._core", frozen)]
 struct PyRun(Run);
 
@@ -209,10 +234,7 @@ impl PyRun {
         zeros: bool,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let size = py.detach(|| self.0.text_size(contig, start, end, zeros));
-        PyBytes::new_with(py, size, |out| {
-            py.detach(|| self.0.write_text(contig, start, end, zeros, out));
-            Ok(())
-        })
+        filled(py, size, |out| self.0.write_text(contig, start, end, zeros, out))
     }
 
     fn sum(&self, start: i64, end: i64) -> u64 {
