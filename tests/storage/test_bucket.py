@@ -23,8 +23,8 @@ from bams3.errors import (
     StorageError,
     UsageError,
 )
-from bams3.storage import Attributes, Bucket, CustomerKey
-from bams3.storage.objects import Reader, crc_number, crc_text
+from bams3.storage.bucket import Bucket
+from bams3.storage.objects import Attributes, CustomerKey, Reader, crc_number, crc_text
 from bams3.storage.sigv4 import Keys, query_text, sign
 from bams3.storage.wire import BUFFER
 from tests.servers.proxy import FaultProxy, cut, delay, fail, flip, reset, trickle

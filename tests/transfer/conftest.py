@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bams3.config import StorageOptions
-from bams3.storage import Bucket
+from bams3.storage.bucket import Bucket
 from tests.servers.ftp import FtpServer
 from tests.servers.localstack import LocalStack
 from tests.servers.proxy import FaultProxy

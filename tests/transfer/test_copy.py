@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bams3.errors import ExistsError, NotFoundError, ObjectExistsError, UploadExistsError
-from bams3.storage import Attributes, Bucket
+from bams3.storage.bucket import Bucket
+from bams3.storage.objects import Attributes
 from bams3.transfer import FileSource, Settings, copy, upload
 from tests.servers.versitygw import Versitygw
 from tests.transfer.conftest import P, fetch, make_file

@@ -21,7 +21,7 @@ from bams3.errors import (
     PermissionDenied,
     StorageError,
 )
-from bams3.storage import Bucket
+from bams3.storage.bucket import Bucket
 from bams3.transfer import FileSource, Settings, download, upload
 from bams3.transfer.journal import Journal, Wanted
 from tests.servers.proxy import FaultProxy, cut, fail, flip, reset

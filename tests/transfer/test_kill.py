@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bams3.storage import Bucket
+from bams3.storage.bucket import Bucket
 from tests.transfer.conftest import P, fetch, make_file
 
 BAMS3 = [sys.executable, "-c", "from bams3.cli import main; main()", "transfer"]

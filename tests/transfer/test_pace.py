@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bams3.storage import Bucket
+from bams3.storage.bucket import Bucket
 from bams3.transfer import FileSource, Item, Settings, upload, upload_many
 from bams3.transfer import pace as module
 from bams3.transfer.engine import Engine

@@ -26,8 +26,8 @@ from bams3.errors import (
     UploadExistsError,
     UsageError,
 )
-from bams3.storage import Attributes, Bucket
-from bams3.storage.objects import Reader
+from bams3.storage.bucket import Bucket
+from bams3.storage.objects import Attributes, Reader
 from bams3.transfer import FileSource, Item, Outcome, Settings, upload, upload_many
 from bams3.transfer.upload import SourceBody
 from tests.servers.proxy import FaultProxy, fail, reset

@@ -7,12 +7,12 @@
 b'CG'
 >>> [entry.key for entry in store.list("data")]
 ['data/chr1/part']
+
+One bucket request by request, for transfers, is `bams3.storage.bucket`.
 """
 
 from bams3.config import StorageOptions
-from bams3.storage.bucket import Bucket
 from bams3.storage.local import file_etag
-from bams3.storage.objects import Attributes, CustomerKey
 from bams3.storage.store import (
     Data,
     Entry,
@@ -26,9 +26,6 @@ from bams3.storage.store import (
 )
 
 __all__ = [
-    "Attributes",
-    "Bucket",
-    "CustomerKey",
     "Data",
     "Entry",
     "Head",

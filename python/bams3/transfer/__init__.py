@@ -1,6 +1,6 @@
 """Transfer: one huge object or many files, up, down and across, in bounded memory, proven.
 
->>> from bams3.storage import Bucket
+>>> from bams3.storage.bucket import Bucket
 >>> from bams3.transfer import FileSource, Settings, upload
 >>> upload(FileSource("run.tar"), Bucket("lab"), "runs/run.tar")     # doctest: +SKIP
 Outcome(source='run.tar', destination='s3://lab/runs/run.tar', ...)
