@@ -16,6 +16,7 @@ from bams3.storage import open_store
 from benchmarks import inputs, requests
 from benchmarks.tables import Table, verdict
 from benchmarks.timing import BAMS3, PYTHON, Command, Result, race
+from benchmarks.truth import Case, alleles, cases, score
 
 TILES = 10
 REGION = "20:1-5000000"
@@ -39,7 +40,7 @@ def tables(rounds: int) -> list[Table]:
         local = race(_local(folder, reference, Path(place)), rounds)
         _rows(table, local)
         _same(Path(place))
-        found = [table, *_remote(folder, reference, Path(place), rounds)]
+        found = [table, *_remote(folder, reference, Path(place), rounds), _accuracy(Path(place))]
     table.notes = [
         f"Data: {how}. Medians of {rounds} rounds in turns. Plain: `bcftools mpileup | call | norm "
         "| sort` and index of pysam, one pipe over the whole region. All have the same records."
@@ -68,11 +69,62 @@ def _reference(folder: Path) -> Path:
     return path
 
 
+# ---- are they right? -----------------------------------------------------------------------------
+def _accuracy(place: Path) -> Table:
+    """Compare calls from each format with the truth, beside plain bcftools on the BAM."""
+    pysam.set_verbosity(0)  # htslib tells of each contig that the reference lacks
+    table = Table(
+        "Calls and the truth",
+        ["data", "called from", "SNV TP / FP / FN", "F1", "indel TP / FP / FN", "F1",
+         "genotypes right", "records that differ from plain"],
+        notes=[
+            "Scored by Debian's bcftools: one allele a record, left-aligned, within the confident "
+            "intervals. Plain: the pipe of the table above, on the BAM.",
+        ],
+    )  # fmt: skip
+    for number, case in enumerate(cases(place)):
+        folder = place / f"case{number}"
+        folder.mkdir()
+        _judge(case, folder, table)
+    return table
+
+
+def _judge(case: Case, folder: Path, table: Table) -> None:
+    print(f"  {case.what}", file=sys.stderr)
+    region = case.bed.read_text().split()[0]
+    truth, files = alleles(case.truth, case, inside=True), _formats(case, folder)
+    plain = folder / "plain.vcf.gz"
+    script = _plain(case.reference, region, files["BAM"], plain)
+    _quietly("bash", "-c", script)
+    wanted = _records(plain)
+    table.add(case.what, "BAM, plain bcftools", *score(alleles(plain, case, True), truth), "")
+    for kind, path in files.items():
+        out = folder / f"{kind}.vcf.gz"
+        _quietly(*_calling(path, case.reference, out, region, 2))
+        lines = _records(out)
+        differ = len({*wanted} ^ {*lines}) or int(wanted != lines)
+        table.add("", kind, *score(alleles(out, case, True), truth), differ)
+
+
+def _formats(case: Case, folder: Path) -> dict[str, Path]:
+    """Return the reads, sorted as their order says, as BAM, CRAM and BAMS3, each with its index."""
+    bam, cram, dataset = (folder / f"x.{ending}" for ending in ("bam", "cram", "bams3"))
+    pysam.sort("-o", str(bam), str(case.bam), catch_stdout=False)
+    pysam.index(str(bam))
+    reference = ["-T", str(case.reference)]
+    pysam.view("-C", *reference, "-o", str(cram), str(bam), catch_stdout=False)
+    pysam.index(str(cram))
+    _quietly(BAMS3, "convert", str(bam), str(dataset), "--quiet")
+    return {"BAM": bam, "CRAM": cram, "BAMS3": dataset}
+
+
+def _quietly(*words: str) -> None:
+    subprocess.run(words, check=True, stderr=subprocess.DEVNULL)
+
+
+# ---- how fast? -----------------------------------------------------------------------------------
 def _local(folder: Path, reference: Path, place: Path) -> dict[str, Command]:
-    bcftools = f"{PYTHON} -m bams3.variants.stage"
-    plain = PLAIN.format(
-        b=bcftools, ref=reference, region=REGION, bam=folder / "x.bam", out=place / "plain.vcf.gz"
-    )
+    plain = _plain(reference, REGION, folder / "x.bam", place / "plain.vcf.gz")
     found = {"plain bcftools, BAM": Command(["bash", "-c", plain])}
     for workers in (1, 2):
         for kind in ("bam", "cram", "bams3"):
@@ -83,20 +135,20 @@ def _local(folder: Path, reference: Path, place: Path) -> dict[str, Command]:
     return found
 
 
+def _plain(reference: Path, region: str, bam: Path, out: Path) -> str:
+    """Return the script that calls a region with the bcftools that we use, and nothing of ours."""
+    bcftools = f"{PYTHON} -m bams3.variants.stage"
+    return PLAIN.format(b=bcftools, ref=reference, region=region, bam=bam, out=out)
+
+
 def _call(source: object, reference: object, out: Path, workers: int) -> Command:
-    words = [
-        BAMS3,
-        "variants",
-        "call",
-        str(source),
-        "-f",
-        str(reference),
-        "-o",
-        str(out),
-        "--quiet",
-    ]
     removes = (out, Path(f"{out}.receipt.json"))
-    return Command([*words, "-r", REGION, "--workers", str(workers)], removes=removes)
+    return Command(_calling(source, reference, out, REGION, workers), removes=removes)
+
+
+def _calling(source: object, reference: object, out: Path, region: str, workers: int) -> list[str]:
+    words = [BAMS3, "variants", "call", str(source), "-f", str(reference), "-o", str(out)]
+    return [*words, "--quiet", "-r", region, "--workers", str(workers)]
 
 
 def _rows(table: Table, results: dict[str, Result]) -> None:
@@ -115,13 +167,15 @@ def _rows(table: Table, results: dict[str, Result]) -> None:
 
 def _same(place: Path) -> None:
     """Stop where any result differs from the plain one."""
-    texts = {}
-    for path in place.glob("*.vcf.gz"):
-        with pysam.VariantFile(str(path)) as file:
-            texts[path.name] = [str(record) for record in file]
+    texts = {path.name: _records(path) for path in place.glob("*.vcf.gz")}
     for name, lines in texts.items():
         if lines != texts["plain.vcf.gz"]:
             raise SystemExit(f"error: {name} differs from plain bcftools")
+
+
+def _records(path: Path) -> list[str]:
+    with pysam.VariantFile(str(path)) as file:
+        return [str(record) for record in file]
 
 
 def _remote(folder: Path, reference: Path, place: Path, rounds: int) -> list[Table]:
