@@ -45,9 +45,9 @@ def tables(rounds: int) -> list[Table]:
     table.notes = [
         f"Data: {how}. Medians of {rounds} rounds in turns. Plain: `bcftools mpileup | call | norm "
         "| sort` and index of pysam, one pipe over the whole region. All have the same records.",
-        "A worker is a pipe of processes, of which `mpileup` takes most of the time and one CPU; the "
-        "others (reading, `call`, `view`) run beside it where a second CPU is free. So on a machine "
-        "of two CPUs one worker already takes more than one of them.",
+        "A worker is a pipe of processes. `mpileup` takes one CPU and most of the time; the others "
+        "(reading, `call`, `view`) run beside it where a second CPU is free. So on a machine of "
+        "two CPUs one worker already takes more than one of them.",
     ]
     return found
 
