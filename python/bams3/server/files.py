@@ -30,6 +30,7 @@ from bams3.server.roots import Root
 
 PATH = "/files/"
 _FIRST_BLOCK = 65_536
+_CONDITIONS = tuple(name.replace("_", "-") for name in Conditions._fields)
 
 
 @dataclass(frozen=True)
@@ -137,11 +138,7 @@ class Files:
 
     # ---- both ------------------------------------------------------------------------------------
     def _plan(self, request: Request, resource: Resource) -> Plan:
-        get = request.headers.get
-        asked = Conditions(
-            get("range"), get("if-range"), get("if-match"), get("if-none-match"),
-            get("if-modified-since"), get("if-unmodified-since"),
-        )  # fmt: skip
+        asked = Conditions(*map(request.headers.get, _CONDITIONS))
         old = self.first_block and resource.name.lower().endswith((".bam", ".cram"))
         return plan(
             asked,
@@ -184,12 +181,12 @@ class Files:
 
         def finished(sent: int, complete: bool) -> None:
             resource.close()
-            if self.app.audit and request.method == "GET" and found.status in (200, 206):
+            if self.app.audit and found.status in (200, 206):
                 access = Access(
                     user.name, request.peer, request.method, root, key, resource.etag,
                     found.status, found.spans,
                 )  # fmt: skip
-                self.app.audit.note(access, sent, complete)
+                self.app.noting(access)(sent, complete)
 
         return finished
 

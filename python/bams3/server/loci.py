@@ -17,9 +17,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
+from urllib.parse import unquote
 
 from bams3.errors import InputError
-from bams3.regions import Region
+from bams3.reads.manifest import UNMAPPED
+from bams3.regions import UNPLACED, Region
 
 HEADER = "header"
 """What stands for the bytes before the first record."""
@@ -27,6 +29,7 @@ HEADER = "header"
 _LARGEST = 256 << 20
 """Bytes of an index, unpacked, that are read; what is larger is not mapped."""
 _WINDOW = 1 << 14
+_CHUNK = re.compile(r"\.bams3/data/([^/]+)/([0-9]+)-([0-9]+)\.[0-9a-f]+\.chunk$")
 
 Entry: TypeAlias = tuple[int, int, int, int]
 """File offset; contig number; first base and end of the place whose records begin there."""
@@ -58,6 +61,21 @@ class LocusMap:
             first = max(0, first)
             found += self.places[first : bisect_left(self.offsets, end)]
         return [HEADER] * header + [str(Region(*place)) for place in _merged(found)]
+
+
+def dataset_loci(key: str) -> list[str] | None:
+    """Return the places that an object of a BAMS3 dataset holds, by its key.
+
+    Returns:
+        None where the key does not say it: chunks of several contigs, or of very long names.
+    """
+    found = _CHUNK.search(key)
+    if found is None:
+        return [HEADER] if "/_header." in key else []
+    folder, start, end = found[1], int(found[2]), int(found[3])
+    if folder == UNMAPPED:
+        return [str(UNPLACED)]
+    return None if "+" in folder or "%~" in folder else [str(Region(unquote(folder), start, end))]
 
 
 def _merged(places: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int]]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 
 class Request(NamedTuple):
@@ -63,6 +63,19 @@ class Response:
     length: int | None = None
     finished: Callable[[int, bool], None] | None = None
     route: str = ""
+
+
+class Application(Protocol):
+    """What answers requests."""
+
+    def handle(self, request: Request) -> Response | Awaitable[Response]:
+        """Answer; at once where there is nothing to wait for."""
+
+    def explain(self, error: Exception) -> Response:
+        """Return the answer to what `handle`, or the first piece of its answer, raised."""
+
+    def observe(self, request: Request, response: Response, sent: int, complete: bool) -> None:
+        """Take note of an answer that is over: bytes of its body sent, and whether all were."""
 
 
 def json_response(

@@ -228,4 +228,4 @@ def multipart(found: Plan, size: int, media_type: str, boundary: str) -> list[by
 
 def body_length(body: Iterable[bytes | Span]) -> int:
     """Return the bytes of a body of texts and spans."""
-    return sum(len(part) if isinstance(part, bytes) else part[1] - part[0] for part in body)
+    return sum([len(part) if isinstance(part, bytes) else part[1] - part[0] for part in body])
