@@ -163,6 +163,14 @@ class VirtualBam:
         counts = {tid: bam_index.Counts(row[0], row[1]) for tid, row in contigs.items()}
         return counts, sum(counts.pop(-1, ()))
 
+    def places(self) -> Iterator[tuple[int, int, int]]:
+        """Yield where in the file records begin: byte, contig number, first base; ascending.
+
+        Number -1: those without a place.
+        """
+        for stretch in self._stretches():
+            yield stretch.begin >> 16, stretch.tid, stretch.start
+
     def _stretches(self) -> Iterator[bam_index.Stretch]:
         """Yield what each tile holds of each contig."""
         index = self.dataset.index

@@ -20,7 +20,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from bams3.server.keys import INDEXES
 from bams3.server.loci import LocusMap, build, contig_names, dataset_loci, fasta_loci
 from bams3.server.resources import Resource
 from bams3.server.roots import Root
+from bams3.server.virtual import BamFile
 
 log = logging.getLogger(__name__)
 
@@ -192,6 +193,9 @@ class _Loci:
 
 
 def _made(root: Root, key: str) -> LocusMap | None:
+    with closing(root.open(key)) as found:
+        if isinstance(found, BamFile):
+            return found.locus_map()
     endings = {".bam": (".bai", ".csi"), ".cram": (".crai",)}.get(
         key[key.rfind(".") :].lower(), (".tbi", ".csi")
     )

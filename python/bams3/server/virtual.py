@@ -17,6 +17,7 @@ from bams3.reads.dataset import open as open_dataset
 from bams3.reads.manifest import METADATA
 from bams3.reads.tile_cache import TileCache
 from bams3.reads.virtual_bam import VirtualBam
+from bams3.server.loci import LocusMap, located
 from bams3.server.resources import BINARY, Resource
 from bams3.storage import open_store
 from bams3.storage.store import local_path, scheme_of
@@ -72,7 +73,7 @@ class VirtualBams:
         held = self._dataset(url, found[1])
         name = key.rpartition("/")[2]
         if key.endswith(".bam"):
-            return _BamFile(name, held)
+            return BamFile(name, held)
         kind = key.rpartition(".")[2]
         try:
             data = held.bam.bai if kind == "bai" else held.bam.csi
@@ -121,7 +122,7 @@ def _address(root: str, key: str) -> str:
     return url
 
 
-class _BamFile:
+class BamFile:
     """A virtual BAM as a resource."""
 
     media_type = BINARY
@@ -134,6 +135,11 @@ class _BamFile:
     def read(self, start: int, end: int) -> Iterator[bytes]:
         """Yield the bytes [start, end)."""
         return self._bam.read(start, end)
+
+    def locus_map(self) -> LocusMap:
+        """Return which bytes hold which places: what its tiles say, more than an index can."""
+        points = ((at, tid, start, start + 1) for at, tid, start in self._bam.places())
+        return located(points, list(self._bam.dataset.contigs))
 
     def close(self) -> None:
         """The dataset stays open for others."""
