@@ -19,7 +19,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from http import HTTPStatus
 from typing import Any, cast
 
 import httptools
@@ -32,9 +31,12 @@ log = logging.getLogger(__name__)
 
 
 _PIPELINED = 16
+_UNSENT, _UNLIMITED = 128 << 10, 0x7FFFFFFF
+"""Bytes of a stream that the kernel takes ahead of the client: each is made for nothing if the
+client leaves, as htslib does after every region."""
+_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 0)
 _LINGER = 2.0
 """Seconds for a client to read why it was refused, while it is still sending."""
-_REASONS = {status.value: status.phrase for status in HTTPStatus}
 _SINGLE = {"host", "content-length", "authorization", "content-type"}
 
 
@@ -279,21 +281,7 @@ class Connection(asyncio.Protocol):
             self._done(response, len(response.body), True)
 
     def _head(self, response: Response) -> bytes:
-        """Return status line and headers."""
-        lines = [f"HTTP/1.1 {response.status} {_REASONS.get(response.status, 'Unknown')}"]
-        lines += map("%s: %s".__mod__, response.headers.items())
-        if response.file:
-            response.length = response.file.end - response.file.start
-        elif response.pieces is None and response.length is None:
-            response.length = len(response.body)
-        if response.length is not None and response.status not in (204, 304):
-            lines.append(f"Content-Length: {response.length}")
-        elif response.pieces is not None:
-            lines.append("Transfer-Encoding: chunked")
-        lines.append(f"Date: {self._shared.date}")
-        if self._closing:
-            lines.append("Connection: close")
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        return response.head(self._shared.date, closing=self._closing)
 
     def _done(self, response: Response, sent: int, complete: bool) -> None:
         """Finish one request and begin the next."""
@@ -343,6 +331,7 @@ class Connection(asyncio.Protocol):
             self._finish(response, 0, False)
             return self._send(self._shared.application.explain(error))
         try:
+            self._keep_unsent(_UNSENT)
             self._transport.write(head)
             while piece and not self._gone:
                 self._transport.write(_chunk(piece) if chunked else piece)
@@ -356,9 +345,17 @@ class Connection(asyncio.Protocol):
             log.error("%s: cut off after %d bytes: %s", self._request.path, sent, error)
         finally:
             await self._loop.run_in_executor(self._shared.threads, _close, pieces)
+            self._keep_unsent(_UNLIMITED)
             if not complete:
                 self.abort()
             self._done(response, sent, complete)
+
+    def _keep_unsent(self, most: int) -> None:
+        """Let the kernel keep so many bytes that it cannot send yet; what is on its way is free."""
+        if not self._gone and _NOTSENT_LOWAT:
+            peer = self._transport.get_extra_info("socket")
+            with suppress(OSError):
+                peer.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, most)
 
     async def _piece(self, pieces: Iterator[bytes]) -> bytes:
         """Return the next piece, empty after the last one; the store has its own time limits."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
+
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
 class Request(NamedTuple):
@@ -63,6 +66,23 @@ class Response:
     length: int | None = None
     finished: Callable[[int, bool], None] | None = None
     route: str = ""
+
+    def head(self, date: str, *, closing: bool) -> bytes:
+        """Return status line and headers; `closing`: no other answer follows on the connection."""
+        lines = [f"HTTP/1.1 {self.status} {_REASONS.get(self.status, 'Unknown')}"]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        if self.file:
+            self.length = self.file.end - self.file.start
+        elif self.pieces is None and self.length is None:
+            self.length = len(self.body)
+        if self.length is not None and self.status not in (204, 304):
+            lines.append(f"Content-Length: {self.length}")
+        elif self.pieces is not None:
+            lines.append("Transfer-Encoding: chunked")
+        lines.append(f"Date: {date}")
+        if closing:
+            lines.append("Connection: close")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
 class Application(Protocol):

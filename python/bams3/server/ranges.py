@@ -42,6 +42,9 @@ class Conditions(NamedTuple):
     if_unmodified_since: str | None = None
 
 
+_UNCONDITIONAL = Conditions()[1:]
+
+
 class Version(NamedTuple):
     """What is known of what is served: bytes, strong etag with its quotes, last modification."""
 
@@ -79,9 +82,10 @@ def plan(asked: Conditions, version: Version, *, head: bool = False, first_block
     Returns:
         The plan; a HEAD request has the spans of the GET that it stands for.
     """
-    failed = _precondition(asked, version)
-    if failed:
-        return Plan(failed)
+    if asked[1:] != _UNCONDITIONAL:
+        failed = _precondition(asked, version)
+        if failed:
+            return Plan(failed)
     whole = Plan(200, ((0, version.size),))
     if head or not version.size:
         return whole

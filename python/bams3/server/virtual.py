@@ -59,7 +59,7 @@ class VirtualBams:
 
     def matches(self, key: str) -> bool:
         """Whether a key names the BAM of a dataset, or its index."""
-        return ".bams3." in key and _NAME.fullmatch(key) is not None
+        return _NAME.fullmatch(key) is not None
 
     def open(self, url: str, key: str) -> Resource:
         """Return the BAM of a dataset or its index; `url` is the address of the root.
