@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.server.test_soak import hammer
@@ -129,7 +129,7 @@ def _as_bam(place: Path, rounds: int) -> Table:
         ["files", "read", "BAM, median ms", "BAMS3 as BAM, median ms", "x BAM", "target"],
     )
     data = _sample()
-    with _bucket(place, data), ExitStack():
+    with _bucket(place, data):
         for where, root in (("local", f"bench={data}"), ("S3", "bench=s3://bench/")):
             times = {name: _regions(root, name, rounds) for name in ("x.bam", "x.bams3.bam")}
             for pass_, read in enumerate(("first time", "again")):
@@ -139,9 +139,8 @@ def _as_bam(place: Path, rounds: int) -> Table:
                     f"<= 2.00: {verdict(ours / bam, 2)}",
                 )  # fmt: skip
     table.notes = [
-        f"{rounds} servers each, started anew: every region for the first time, then all again "
-        "by the same client. The client has the header and the index. Reads counted are "
-        "the same.",
+        f"{rounds} servers each, started anew; every region for the first time, and at once again, "
+        "by the same client, which has header and index. All counts of reads are the same.",
     ]
     return table
 
@@ -156,17 +155,17 @@ def _regions(root: str, name: str, rounds: int) -> list[list[float]]:
     for _ in range(rounds):
         with bams3(root) as server, _client(f"{server.url}files/bench/{name}") as ask:
             ask(_region(-1))
-            counts = [[ask(_region(n)) for n in range(REGIONS)] for _ in range(2)]
-        for pass_, found in enumerate(counts):
-            times[pass_] += [seconds for seconds, _ in found]
-        reads = [[count for _, count in found] for found in counts]
-        if reads[0] != reads[1] or reads[0] != _known.setdefault("reads", reads[0]):
-            raise SystemExit(f"error: {name}: other reads than before")
+            for number in range(REGIONS):
+                for found in times:
+                    seconds, reads = ask(_region(number))
+                    found.append(seconds)
+                    if reads != _known.setdefault(number, reads):
+                        raise SystemExit(f"error: {name}: other reads than before")
     print(f"  {root} {name}: {[_median(found) for found in times]}", file=sys.stderr)
     return times
 
 
-_known: dict[str, list[int]] = {}
+_known: dict[int, int] = {}
 
 
 @contextmanager
