@@ -27,6 +27,7 @@ from bams3.server.ranges import (
 )
 from bams3.server.resources import Resource
 from bams3.server.roots import Root
+from bams3.server.virtual import BamFile
 
 PATH = "/files/"
 _FIRST_BLOCK = 65_536
@@ -128,6 +129,7 @@ class Files:
             response, body = self._framed(request, found, resource)
             if response.status in (200, 206) and request.method == "GET":
                 pieces = _pieces(resource, body)
+                response.left = resource.left if isinstance(resource, BamFile) else None
                 first = next(pieces, b"")
                 response.pieces = _Chained(first, pieces)
             response.finished = self._closing(request, user, root, key, resource, found)

@@ -19,22 +19,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from threading import Event
 from typing import Any, cast
 
 import httptools
 
 from bams3.server.limits import Limits
 from bams3.server.messages import Application, Refusal, Request, Response
-from bams3.server.sending import FileSender, pieces_of
+from bams3.server.sending import FileSender, hold_back, pieces_of
 
 log = logging.getLogger(__name__)
 
-
 _PIPELINED = 16
-_UNSENT, _UNLIMITED = 128 << 10, 0x7FFFFFFF
-"""Bytes of a stream that the kernel takes ahead of the client: each is made for nothing if the
-client leaves, as htslib does after every region."""
-_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 0)
 _LINGER = 2.0
 """Seconds for a client to read why it was refused, while it is still sending."""
 _SINGLE = {"host", "content-length", "authorization", "content-type"}
@@ -78,6 +74,7 @@ class Connection(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._paused = False
         self._sender: FileSender | None = None
+        self._left: Event | None = None
         self._request = Request("", "")
         self.deadline = time.monotonic() + self._limits.head_time
 
@@ -103,6 +100,8 @@ class Connection(asyncio.Protocol):
         self._shared.connections.discard(self)
         self._queue.clear()
         self._wake()
+        if self._left:
+            self._left.set()
         if self._sender:
             self._sender.close()
 
@@ -325,13 +324,14 @@ class Connection(asyncio.Protocol):
         """Send pieces at the client's pace; once the head is out, an error cuts the connection."""
         pieces = cast("Iterator[bytes]", response.pieces)
         chunked, sent, complete = response.length is None, 0, False
+        self._left = response.left
         try:
             piece = await self._piece(pieces)
         except Exception as error:
             self._finish(response, 0, False)
             return self._send(self._shared.application.explain(error))
         try:
-            self._keep_unsent(_UNSENT)
+            self._hold_back(True)
             self._transport.write(head)
             while piece and not self._gone:
                 self._transport.write(_chunk(piece) if chunked else piece)
@@ -345,17 +345,14 @@ class Connection(asyncio.Protocol):
             log.error("%s: cut off after %d bytes: %s", self._request.path, sent, error)
         finally:
             await self._loop.run_in_executor(self._shared.threads, _close, pieces)
-            self._keep_unsent(_UNLIMITED)
+            self._hold_back(False)
             if not complete:
                 self.abort()
             self._done(response, sent, complete)
 
-    def _keep_unsent(self, most: int) -> None:
-        """Let the kernel keep so many bytes that it cannot send yet; what is on its way is free."""
-        if not self._gone and _NOTSENT_LOWAT:
-            peer = self._transport.get_extra_info("socket")
-            with suppress(OSError):
-                peer.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, most)
+    def _hold_back(self, wanted: bool) -> None:
+        if not self._gone:
+            hold_back(self._transport.get_extra_info("socket"), wanted)
 
     async def _piece(self, pieces: Iterator[bytes]) -> bytes:
         """Return the next piece, empty after the last one; the store has its own time limits."""

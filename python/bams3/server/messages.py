@@ -6,6 +6,7 @@ import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from threading import Event
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
@@ -54,6 +55,7 @@ class Response:
         pieces: The body in pieces, each got in a worker thread; closed when the client goes away.
             What it raises cuts the connection.
         length: Bytes of `pieces`; None sends them in chunks. For HEAD, the length of the GET.
+        left: Set when the client goes away before the end of `pieces`.
         finished: Called once, with the bytes of the body that were sent and whether that was all.
         route: The path of the route that answered, for the metrics.
     """
@@ -64,6 +66,7 @@ class Response:
     file: FileSpan | None = None
     pieces: Iterator[bytes] | None = None
     length: int | None = None
+    left: Event | None = None
     finished: Callable[[int, bool], None] | None = None
     route: str = ""
 

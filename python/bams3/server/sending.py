@@ -12,6 +12,7 @@ import os
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +22,8 @@ _TURN = 1 << 20
 """Bytes of a file sent before others have their turn."""
 _PIECE = 256 << 10
 _NOT_NOW = getattr(os, "RWF_NOWAIT", 0)
+_UNSENT = 128 << 10
+_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 0)
 
 
 class Owner(Protocol):
@@ -173,6 +176,17 @@ def _at_hand(descriptor: int, start: int, count: int) -> bool:
     except OSError as error:
         return error.errno == errno.EOPNOTSUPP
     return True
+
+
+def hold_back(peer: socket.socket, wanted: bool) -> None:
+    """Let the kernel take little ahead of a client, or again much.
+
+    What it has taken is made for nothing if the client leaves, as htslib does after every region.
+    Bytes that are on their way do not count, so a long way takes no longer.
+    """
+    if _NOTSENT_LOWAT:
+        with suppress(OSError):
+            peer.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, _UNSENT if wanted else 0x7FFFFFFF)
 
 
 def pieces_of(file: FileSpan) -> Iterator[bytes]:

@@ -9,7 +9,8 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from threading import Lock
+from functools import partial
+from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 from bams3.errors import NotFoundError, UsageError
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"(.*\.bams3)\.(?:bam|bam\.bai|bam\.csi|bai|csi)")
 _PIECE = 1 << 20
+_PAUSE = 0.015
+"""Seconds for a client to leave before the next tile is decoded: htslib does so after a region, and
+the system's buffers have taken a whole tile before it has read the beginning."""
 BELIEVED = 5.0
 """For so many seconds the version of a dataset is believed."""
 
@@ -123,7 +127,11 @@ def _address(root: str, key: str) -> str:
 
 
 class BamFile:
-    """A virtual BAM as a resource."""
+    """A virtual BAM as a resource.
+
+    Attributes:
+        left: To be set when the client has gone.
+    """
 
     media_type = BINARY
 
@@ -131,10 +139,11 @@ class BamFile:
         self.name, self.modified = name, held.modified
         self.size, self.etag = held.bam.size, f'"{held.bam.etag}"'
         self._bam = held.bam
+        self.left = Event()
 
     def read(self, start: int, end: int) -> Iterator[bytes]:
         """Yield the bytes [start, end)."""
-        return self._bam.read(start, end)
+        return self._bam.read(start, end, partial(self.left.wait, _PAUSE))
 
     def locus_map(self) -> LocusMap:
         """Return which bytes hold which places: what its tiles say, more than an index can."""
