@@ -20,6 +20,7 @@ IGV_VERSION := 3.8.10
 STATIC := python/bams3/server/static
 IGV := $(STATIC)/igv.min.js
 TOOLS := samtools bcftools bwa minimap2 tabix
+PAGE_TOOLS := chromium chromedriver nginx
 SOURCES := $(shell find rust/src -name '*.rs' 2>/dev/null) rust/Cargo.toml rust/Cargo.lock rust/build.rs
 
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/cargo/bin:/usr/local/go/bin
@@ -56,19 +57,8 @@ $(STAMP): pyproject.toml uv.lock $(SOURCES) | $(UV)
 
 # ---- what the tests compare with, and run against ------------------------------------------------
 tools:
-	@missing=; for tool in $(TOOLS); do command -v $$tool >/dev/null || missing+=" $$tool"; done; \
-	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo "installing$$missing"; \
-	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; } \
-	    >$(VENV)/apt.log 2>&1 || { echo "warning: apt-get failed:" >&2; tail -3 $(VENV)/apt.log >&2; }; \
-	  missing=; for tool in $(TOOLS); do command -v $$tool >/dev/null || missing+=" $$tool"; done; \
-	fi; \
-	if [ -n "$$missing" ]; then \
-	  echo "warning: missing:$$missing; tests that compare with them are skipped" >&2; \
-	  echo "hint: as root: apt-get install$$missing" >&2; \
-	fi
-
-tools: | $(UV)
+	@recipes/tools.sh "tests that compare with them are skipped" $(TOOLS)
+	@recipes/tools.sh "tests of the page in a browser, and beside nginx, are skipped" $(PAGE_TOOLS)
 
 # Where Go is missing the tests against a real S3 server are skipped, and say so.
 $(VERSITYGW):

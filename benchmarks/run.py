@@ -11,6 +11,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -27,13 +28,15 @@ def main() -> None:
     for section in SECTIONS if args.section == "all" else (args.section,):
         print(f"{section} ...", file=sys.stderr)
         load = os.getloadavg()[0]
-        text = "\n".join(table.markdown() for table in _tables(section, args))
-        text = f"{machine(load)}\n\n{text}"
-        print(f"## {section}\n\n{text}", flush=True)
-        if args.write:
-            from benchmarks.tables import write_page
+        for name, tables in _parts(section, args):
+            text = "\n".join(table.markdown() for table in tables)
+            text = f"{machine(load)}\n\n{text}"
+            print(f"## {name}\n\n{text}", flush=True)
+            if args.write:
+                from benchmarks.tables import write_page
 
-            write_page(PAGE, section, text)
+                write_page(PAGE, name, text)
+            load = os.getloadavg()[0]
 
 
 def _arguments() -> argparse.Namespace:
@@ -46,10 +49,24 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--stream", type=Path, help="a SAM file for speed, instead of a new one")
     parser.add_argument("--reference", type=Path, help="the FASTA of --stream")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each command")
-    parser.add_argument("--only", help="one task of speed, such as depth, of what a whole run made")
+    parser.add_argument(
+        "--only",
+        help="one task of speed, such as depth, of what a whole run made; or one table of serve",
+    )
     parser.add_argument("--tiles", type=int, default=80, help="half megabases, for requests")
     parser.add_argument("--quick", action="store_true", help="less data, for transfer")
     return parser.parse_args()
+
+
+def _parts(section: str, args: argparse.Namespace) -> Iterator[tuple[str, list]]:
+    """Yield the tables of a section under its name; those of the server one by one."""
+    if section != "serve":
+        yield section, _tables(section, args)
+        return
+    from benchmarks import serve
+
+    for name, table in serve.parts(args.only, args.rounds):
+        yield f"serve-{name}", [table]
 
 
 def _tables(section: str, args: argparse.Namespace) -> list:
@@ -62,7 +79,7 @@ def _tables(section: str, args: argparse.Namespace) -> list:
         return module.tables(args.rounds, args.quick)
     if section == "requests":
         return module.tables(args.tiles, args.rounds)
-    if section in ("serve", "variants"):
+    if section == "variants":
         return module.tables(args.rounds)
     return module.tables()
 

@@ -137,6 +137,19 @@ def test_any_range_is_the_slice(bam: VirtualBam, whole: bytes, data: st.DataObje
     assert b"".join(bam.read(start, end)) == whole[start:end]
 
 
+def test_who_has_left_gets_no_second_tile(bam: VirtualBam, whole: bytes) -> None:
+    asked: list[int] = []
+
+    def left() -> bool:
+        asked.append(1)
+        return len(asked) == 2
+
+    data = b"".join(bam.read(0, None, left))
+    ends = list(bam._starts)
+    assert len(ends) > 3 and len(asked) == 2
+    assert data == whole[: ends[2]], "and no mark of the file's end"
+
+
 def test_every_byte_alone_around_the_borders(bam: VirtualBam, whole: bytes) -> None:
     for border in (0, *bam._starts, bam.size):
         for start in range(max(border - 3, 0), border + 3):

@@ -49,7 +49,7 @@ class Client:
         else:
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
             request = Request("POST", "/", urlencode(parameters), body=data)
-        response = self.server.ticket(parse(kind, request), f"r/{name}", BASE, self.user)
+        response = self.server.ticket(parse(kind, request), f"r/{name}", BASE, self.user).response
         ticket: dict[str, Any] = json.loads(response.body)["htsget"]
         assert set(ticket) == {"format", "urls"}
         assert len({"class" in url for url in ticket["urls"]}) == 1
@@ -64,7 +64,7 @@ class Client:
         _, _, kind, name = parts.path.split("/", 3)
         payload = self.links.payload(parse_qs(parts.query)["ticket"][0])
         assert payload["p"] == [parts.path]
-        response = self.server.data(kind, unquote(name), payload["x"])
+        response = self.server.data(kind, unquote(name), payload["x"]).response
         assert response.status == 200 and response.pieces is not None
         data = b"".join(response.pieces)
         assert response.length in (None, len(data))

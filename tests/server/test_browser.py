@@ -172,6 +172,35 @@ def test_all_formats_share_a_view(tab: Tab, server: Running, data: Path, tmp_pat
 
 
 # ---- how it is used ------------------------------------------------------------------------------
+HTSGET = """
+const [format, id, type] = arguments;
+igv.removeAllBrowsers();
+const at = document.body.appendChild(document.createElement("div"));
+window.answered = null;
+igv.createBrowser(at, {
+  loadDefaultGenomes: false, search: false, locus: "chr1:12,001-12,400",
+  reference: {id: "local", fastaURL: "/files/ref/genome.fa", indexURL: "/files/ref/genome.fa.fai"},
+  tracks: [{type, format, sourceType: "htsget", url: `${location.origin}/${id}`}],
+}).then((browser) => { window.answered = browser; });
+"""
+FOUND = """
+const track = window.answered?.trackViews.map((v) => v.track).find((t) => t.type === arguments[0]);
+const held = track?.trackView.viewports[0].cachedFeatures;
+if (!held) return null;
+const found = arguments[0] === "alignment" ? held.allAlignments() : held;
+return found.length ? found.map((f) => ({name: f.readName ?? null, start: f.start})) : null;
+"""
+
+
+@pytest.mark.parametrize("file", ["s1.bam", "s1.bams3"])
+def test_igv_reads_by_htsget(file: str, tab: Tab, server: Running, data: Path) -> None:
+    """As a page of somebody else would: its own ticket, its own blocks."""
+    tab.open(address(server, "data/run/s1.bam"))
+    tab.until(DRAWN, 1)
+    tab.run(HTSGET, "bam", f"reads/data/run/{file}", "alignment")
+    assert reads_in_place(tab.until(FOUND, "alignment")) == reads_of(data)
+
+
 def test_a_sample_is_searched_picked_and_linked(tab: Tab, server: Running) -> None:
     tab.open(f"{server.url}/#locus=chr1:5,000-6,000")
     tab.until("return page.all.samples.length")

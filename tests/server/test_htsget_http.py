@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pysam
 import pytest
 
 from bams3.reads.convert import convert
+from bams3.reads.virtual_bam import VirtualBam
 from bams3.server.bin_index import BinIndex
 from tests.reads.sample import make_bam, make_dataset, samtools
 from tests.server.running import Running, serving
@@ -91,6 +93,25 @@ def test_a_region_touches_the_chunks_concerned(data: Path, fake_s3: FakeS3, tmp_
         assert len(chunks_read(fake_s3)) == 1, (
             "a range within a tile, as IGV asks, reads its chunk alone"
         )
+
+
+def test_a_client_that_leaves_has_few_tiles_decoded(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One tile for a client that has read enough of it, though more would fit into the buffers."""
+    convert(str(data / "reads.bam"), str(tmp_path / "x.bams3"))
+    made: list[int] = []
+    make = VirtualBam._made
+    monkeypatch.setattr(VirtualBam, "_made", lambda bam, s: made.append(1) or make(bam, s))
+    monkeypatch.setattr("bams3.server.virtual._PAUSE", 2.0)
+    with serving(("d", str(tmp_path))) as running:
+        size = running.ask("/files/d/x.bams3.bam", method="HEAD").headers["Content-Length"]
+        with running.connect() as client:
+            client.sendall(b"GET /files/d/x.bams3.bam HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert client.recv(1000).startswith(b"HTTP/1.1 200")
+        time.sleep(0.5)
+    assert int(size) > 4_000_000
+    assert len(made) == 1
 
 
 def chunks_read(server: FakeS3) -> set[str]:

@@ -93,3 +93,22 @@ class Handler(BaseHTTPRequestHandler):
         if end is not None and start + len(body) > end:
             body, self.close_connection = body[: max(end - start, 0)], True
         self.wfile.write(body)
+
+
+class Redirect(Server):
+    """Leads every request to the same file below another address."""
+
+    def __init__(self, target: str) -> None:
+        class Leading(BaseHTTPRequestHandler):
+            def log_message(self, *_: object) -> None:
+                pass
+
+            def do_GET(self) -> None:
+                self.send_response(302)
+                self.send_header("Location", f"{target.rstrip('/')}{self.path}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            do_HEAD = do_GET
+
+        super().__init__(Leading)

@@ -39,6 +39,8 @@ def serve(
 ) -> None:
     """Serve alignments, variants and references by HTTP: to IGV, JBrowse, samtools, bcftools.
 
+    Prints an address, which opens a page: pick a sample, go to a locus.
+
     Each FOLDER, FILE or s3:// address appears as http://127.0.0.1:8080/files/NAME/; without a name,
     its last part is the name. Only files of genomic formats are served, and only to this machine
     unless the configuration has TLS and tokens.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -67,11 +67,19 @@ class VirtualBam:
         self.size = self._starts[-1] + len(END_OF_FILE)
         self.etag = f"{dataset.etag}-{LAYOUT}"
 
-    def read(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+    def read(
+        self, start: int = 0, end: int | None = None, left: Callable[[], bool] = lambda: False
+    ) -> Iterator[bytes]:
         """Yield the bytes of [start, end) of the file, cut to it, in pieces of at most 1 MiB.
 
         Tiles are read as the pieces are taken: first one by one; who goes on gets them in growing
         batches, read ahead.
+
+        Args:
+            start: First byte.
+            end: End, exclusive; that of the file by default.
+            left: Asked before each of the first tiles but one: whether nobody wants more. It may
+                wait a moment for the answer.
 
         Raises:
             CorruptError: A chunk is missing or damaged.
@@ -84,8 +92,11 @@ class VirtualBam:
             yield from _cut(_core.bgzf_store(self.head), 0, start, end)
         first = max(bisect_right(self._starts, start) - 1, 0)
         last = bisect_right(self._starts, end - 1, hi=len(self._places))
-        for number, data in enumerate(self._tiles(range(first, last)), first):
+        number = first - 1
+        for number, data in enumerate(self._tiles(range(first, last), left), first):
             yield from _cut(data, self._starts[number], start, end)
+        if number + 1 < last:
+            return  # nobody wants more
         yield from _cut(END_OF_FILE, self._starts[-1], start, end)
 
     def tiles(self, tid: int, intervals: Sequence[Interval]) -> list[int]:
@@ -104,8 +115,11 @@ class VirtualBam:
         """Open for reading, as a file on disk: `read`, `seek`, `tell`."""
         return io.BufferedReader(_File(self), 1 << 20)
 
-    def _tiles(self, tiles: range) -> Iterator[bytes]:
-        yield from map(self._tile, tiles[:_ONE_BY_ONE])
+    def _tiles(self, tiles: range, left: Callable[[], bool]) -> Iterator[bytes]:
+        for tile in tiles[:_ONE_BY_ONE]:
+            if tile > tiles[0] and left():
+                return
+            yield self._tile(tile)
         if len(tiles) > _ONE_BY_ONE:
             yield from self._stream(tiles[_ONE_BY_ONE:])
 
@@ -162,6 +176,14 @@ class VirtualBam:
         contigs = self.dataset.manifest.stats.to_dict()["contigs"]  # type: ignore[assignment]
         counts = {tid: bam_index.Counts(row[0], row[1]) for tid, row in contigs.items()}
         return counts, sum(counts.pop(-1, ()))
+
+    def places(self) -> Iterator[tuple[int, int, int]]:
+        """Yield where in the file records begin: byte, contig number, first base; ascending.
+
+        Number -1: those without a place.
+        """
+        for stretch in self._stretches():
+            yield stretch.begin >> 16, stretch.tid, stretch.start
 
     def _stretches(self) -> Iterator[bam_index.Stretch]:
         """Yield what each tile holds of each contig."""

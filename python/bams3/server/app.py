@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -68,7 +69,12 @@ class Audit(Protocol):
 
 @dataclass(slots=True)
 class Access:
-    """Somebody's reading of data: what the audit log is about."""
+    """Somebody's reading of data: what the audit log is about.
+
+    Attributes:
+        spans: Bytes of the file [start, end), in the order in which they are sent.
+        regions: The places that are sent, where the bytes do not say it: texts of regions.
+    """
 
     user: str
     peer: str
@@ -132,6 +138,7 @@ class App:
     streams: int = 0
     _exact: dict[str, Route] = field(default_factory=dict)
     _below: dict[str, Route] = field(default_factory=dict)
+    _prefixes: re.Pattern[str] = re.compile("(?!)")
     _busy: Counter[str] = field(default_factory=Counter)
     _freed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -142,7 +149,8 @@ class App:
             if route.path in table:
                 raise UsageError(f"two routes for {route.path}")
             table[route.path] = route
-        self._below = dict(sorted(self._below.items(), key=lambda item: -len(item[0])))
+        longest_first = sorted(self._below, key=len, reverse=True)
+        self._prefixes = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
     def root(self, name: str) -> Root:
         """Return a root. Raises Refusal 404."""
@@ -208,9 +216,9 @@ class App:
         route = self._exact.get(path)
         if route:
             return route, ""
-        for prefix, route in self._below.items():
-            if path.startswith(prefix):
-                return route, path[len(prefix) :]
+        found = self._prefixes.match(path)
+        if found:
+            return self._below[found[0]], path[found.end() :]
         raise Refusal(404, "there is nothing here", "files are at /files/ROOT/FILE")
 
     def check_audit(self) -> None:
@@ -219,6 +227,15 @@ class App:
             raise Refusal(
                 503, "the audit log cannot be written", "who runs this server has to look"
             )
+
+    def noting(self, access: Access) -> Callable[[int, bool], None]:
+        """Return what writes an access into the audit log when its answer is over."""
+
+        def finished(sent: int, complete: bool) -> None:
+            if self.audit and access.method != "HEAD":
+                self.audit.note(access, sent, complete)
+
+        return finished
 
     # ---- limits ----------------------------------------------------------------------------------
     async def enter(self, request: Request, user: User) -> str:

@@ -16,10 +16,11 @@ import json
 import logging
 import os
 import queue
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,10 @@ from typing import Any
 from bams3.errors import Bams3Error, CorruptError, NotFoundError, StorageError
 from bams3.server.app import Access
 from bams3.server.keys import INDEXES
-from bams3.server.loci import LocusMap, build, contig_names, fasta_loci
+from bams3.server.loci import LocusMap, build, contig_names, dataset_loci, fasta_loci
 from bams3.server.resources import Resource
 from bams3.server.roots import Root
+from bams3.server.virtual import BamFile
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,7 @@ _WAITING = 10_000
 """Lines that may wait to be written; then requests wait for the log."""
 _MOST_LOCI = 200
 _MAPS = 16
+_STRETCH = re.compile(":[0-9]+-[0-9]*$")
 _HEADER_BYTES = 4 << 20
 _LARGEST_INDEX = 64 << 20
 
@@ -96,7 +99,7 @@ class AuditLog:
             "sent": sent,
             "complete": complete,
         }
-        loci = list(access.regions) or self._loci.of(access, sent)
+        loci = _few(list(access.regions)) or self._loci.of(access, sent)
         if loci is not None:
             entry["loci"] = loci
         return entry
@@ -167,6 +170,8 @@ class _Loci:
             return []
         spans = _sent(access.spans, sent)
         try:
+            if key.endswith((".chunk", ".json", ".zst")):
+                return dataset_loci(access.key)
             if key.endswith((".fa", ".fasta", ".fna")):
                 return _few(fasta_loci(_whole(root, f"{access.key}.fai"), None, spans))
             if key.endswith((".fa.gz", ".fasta.gz", ".fna.gz")):
@@ -188,6 +193,9 @@ class _Loci:
 
 
 def _made(root: Root, key: str) -> LocusMap | None:
+    with closing(root.open(key)) as found:
+        if isinstance(found, BamFile):
+            return found.locus_map()
     endings = {".bam": (".bai", ".csi"), ".cram": (".crai",)}.get(
         key[key.rfind(".") :].lower(), (".tbi", ".csi")
     )
@@ -211,10 +219,12 @@ def _sent(spans: tuple[tuple[int, int], ...], sent: int) -> list[tuple[int, int]
 
 
 def _few(loci: list[str]) -> list[str]:
-    """Bound the length of a line: many places become their contigs."""
+    """Bound the length of a line: many places become their contigs, many contigs a number."""
     if len(loci) <= _MOST_LOCI:
         return loci
-    return list(dict.fromkeys(text.rpartition(":")[0] or text for text in loci))[:_MOST_LOCI]
+    contigs = list(dict.fromkeys(_STRETCH.sub("", text) for text in loci))
+    more = len(contigs) - _MOST_LOCI
+    return contigs if more <= 0 else [*contigs[:_MOST_LOCI], f"and {more} more contigs"]
 
 
 def _whole(root: Root, key: str) -> bytes:

@@ -27,9 +27,11 @@ from bams3.server.ranges import (
 )
 from bams3.server.resources import Resource
 from bams3.server.roots import Root
+from bams3.server.virtual import BamFile
 
 PATH = "/files/"
 _FIRST_BLOCK = 65_536
+_CONDITIONS = tuple(name.replace("_", "-") for name in Conditions._fields)
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ class Files:
             response, body = self._framed(request, found, resource)
             if response.status in (200, 206) and request.method == "GET":
                 pieces = _pieces(resource, body)
+                response.left = resource.left if isinstance(resource, BamFile) else None
                 first = next(pieces, b"")
                 response.pieces = _Chained(first, pieces)
             response.finished = self._closing(request, user, root, key, resource, found)
@@ -137,11 +140,7 @@ class Files:
 
     # ---- both ------------------------------------------------------------------------------------
     def _plan(self, request: Request, resource: Resource) -> Plan:
-        get = request.headers.get
-        asked = Conditions(
-            get("range"), get("if-range"), get("if-match"), get("if-none-match"),
-            get("if-modified-since"), get("if-unmodified-since"),
-        )  # fmt: skip
+        asked = Conditions(*map(request.headers.get, _CONDITIONS))
         old = self.first_block and resource.name.lower().endswith((".bam", ".cram"))
         return plan(
             asked,
@@ -184,12 +183,12 @@ class Files:
 
         def finished(sent: int, complete: bool) -> None:
             resource.close()
-            if self.app.audit and request.method == "GET" and found.status in (200, 206):
+            if self.app.audit and found.status in (200, 206):
                 access = Access(
                     user.name, request.peer, request.method, root, key, resource.etag,
                     found.status, found.spans,
                 )  # fmt: skip
-                self.app.audit.note(access, sent, complete)
+                self.app.noting(access)(sent, complete)
 
         return finished
 

@@ -31,7 +31,8 @@ STATUS = {
 }
 MAX_BODY = 1 << 20
 MAX_REGIONS = 1000
-_MOST = (1 << 32) - 1
+OPEN = (1 << 32) - 1
+"""The largest end, which stands for none."""
 _TAG = re.compile(r"[A-Za-z][A-Za-z0-9]")
 _KNOWN = ("format", "class", "referenceName", "start", "end", "fields", "tags", "notags")
 
@@ -53,7 +54,7 @@ class Asked(NamedTuple):
 
     name: str
     start: int = 0
-    end: int = _MOST
+    end: int = OPEN
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def _region_of_get(given: Mapping[str, str]) -> tuple[Asked, ...] | None:
 
 
 def _number(text: str, name: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) <= _MOST):
+    if not (text.isascii() and text.isdigit() and int(text) <= OPEN):
         raise HtsgetError("InvalidInput", f"{name} is not an unsigned 32-bit number")
     return int(text)
 
@@ -190,7 +191,7 @@ def _region_of_post(region: object) -> Asked:
     start, end = region.get("start"), region.get("end")
     for name, value in (("start", start), ("end", end)):
         number = isinstance(value, int) and not isinstance(value, bool)
-        if value is not None and not (number and 0 <= value <= _MOST):
+        if value is not None and not (number and 0 <= value <= OPEN):
             raise HtsgetError("InvalidInput", f"{name} is not an unsigned 32-bit number")
     asked = _region(region["referenceName"], start, end)
     if asked.start >= asked.end:
@@ -204,7 +205,7 @@ def _region(name: str, start: int | None, end: int | None) -> Asked:
         raise HtsgetError("InvalidInput", "referenceName is empty")
     if name == "*" and (start is not None or end is not None):
         raise HtsgetError("InvalidInput", "reads without a place have neither start nor end")
-    return Asked(name, start or 0, _MOST if end is None else end)
+    return Asked(name, start or 0, OPEN if end is None else end)
 
 
 def _query(kind: str, given: Mapping[str, Any], regions: tuple[Asked, ...] | None) -> Query:

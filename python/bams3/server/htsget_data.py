@@ -14,15 +14,16 @@ import base64
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from bams3 import _core
 from bams3.errors import NotFoundError, RegionError
 from bams3.reads.to_bam import END_OF_FILE
-from bams3.regions import UNPLACED, Region, by_contig, merge_intervals, parse_region
+from bams3.regions import EVERYTHING, UNPLACED, Region, by_contig, merge_intervals, parse_region
 from bams3.server import children
-from bams3.server.htsget import Asked, HtsgetError, Query, answer
+from bams3.server.htsget import OPEN, Asked, HtsgetError, Query, answer
+from bams3.server.loci import HEADER
 from bams3.server.messages import Refusal, Response
 from bams3.server.resources import BINARY
 from bams3.server.sources import Want
@@ -43,6 +44,24 @@ _PIECE = 1 << 20
 Part = Mapping[str, Any]
 
 
+class Told(NamedTuple):
+    """An answer, and what of which file is in it, for the audit log.
+
+    Attributes:
+        response: Status 200.
+        key: Root and name of the file or dataset.
+        etag: Its version.
+        spans: Bytes [start, end) of the file, where it comes as it is stored.
+        regions: Else texts of regions; empty where nothing of the file is in the answer.
+    """
+
+    response: Response
+    key: str
+    etag: str
+    spans: tuple[tuple[int, int], ...] = ()
+    regions: tuple[str, ...] = ()
+
+
 class Htsget:
     """Answers tickets and data of one server."""
 
@@ -50,7 +69,7 @@ class Htsget:
         self._catalog, self._links = catalog, links
 
     # ---- tickets ---------------------------------------------------------------------------------
-    def ticket(self, query: Query, identifier: str, base: str, user: User) -> Response:
+    def ticket(self, query: Query, identifier: str, base: str, user: User) -> Told:
         """Return a ticket.
 
         Args:
@@ -65,22 +84,14 @@ class Htsget:
         try:
             source = self._catalog.open(query.kind, query.format, identifier)
             with closing(source):
-                urls = self._urls(query, source, identifier, base, user)
+                parts = _allowed_parts(query, source, user)
         except NotFoundError as error:
             raise HtsgetError("NotFound", error.message) from error
-        return answer({"format": query.format, "urls": urls})
-
-    def _urls(
-        self, query: Query, source: Source, identifier: str, base: str, user: User
-    ) -> list[dict[str, Any]]:
-        _check_rights(query, user, source.contigs)
-        wants = _wants(query, source.contigs)
-        if wants:
-            source.prepare()
-        return [
-            self._url(part, query, identifier, base, user, source.etag)
-            for part in _parts(query, source, wants)
-        ]
+        urls = [self._url(part, query, identifier, base, user, source.etag) for part in parts]
+        inside = any(part.get("data") not in (None, END_OF_FILE) for part in parts)
+        response = answer({"format": query.format, "urls": urls})
+        regions = (HEADER,) if inside else ()
+        return Told(response, _key(identifier, source), source.etag, regions=regions)
 
     def _url(
         self, part: Part, query: Query, identifier: str, base: str, user: User, etag: str
@@ -94,7 +105,7 @@ class Htsget:
         return {"url": f"{base}{path}?ticket={quote(ticket)}", **shown}
 
     # ---- data ------------------------------------------------------------------------------------
-    def data(self, kind: str, identifier: str, payload: Part, head: bool = False) -> Response:
+    def data(self, kind: str, identifier: str, payload: Part, head: bool = False) -> Told:
         """Return the bytes of a link, whose signature is right, when the first of them are there.
 
         Raises:
@@ -112,7 +123,32 @@ class Htsget:
         stream = _closing(iter(()) if head else pieces, source.close)
         first = next(stream, b"")
         headers = {"Content-Type": BINARY, "Cache-Control": "private, no-transform"}
-        return Response(200, headers, pieces=_Begun(first, stream), length=length)
+        response = Response(200, headers, pieces=_Begun(first, stream), length=length)
+        key = _key(identifier, source)
+        if payload["part"] == "span":
+            return Told(response, key, source.etag, (tuple(payload["span"]),))
+        return Told(response, key, source.etag, regions=_regions(source, payload))
+
+
+def _key(identifier: str, source: Source) -> str:
+    """Return root and name of the file or dataset that an id means."""
+    if source.raw is None:
+        return f"{identifier.removesuffix('.bams3')}.bams3"
+    return f"{identifier.rpartition('/')[0]}/{source.raw[1].name}"
+
+
+def _regions(source: Source, payload: Part) -> tuple[str, ...]:
+    """Return the places of a link's records, as texts of regions."""
+    if payload.get("class") == "header":
+        return (HEADER,)
+    if payload.get("wants") is None:
+        return (str(EVERYTHING),)
+    names = {tid: name for name, tid in source.contigs.items()}
+    return tuple(
+        str(Region(names[tid], start, None if end >= OPEN else end)) if tid >= 0 else str(UNPLACED)
+        for tid, intervals, _ in map(_want, payload["wants"])
+        for start, end in intervals or ((0, OPEN),)
+    )
 
 
 def data_uri(data: bytes) -> str:
@@ -142,6 +178,14 @@ def _closing(pieces: Iterable[bytes], close: Callable[[], None]) -> Generator[by
 
 
 # ---- what a ticket consists of -------------------------------------------------------------------
+def _allowed_parts(query: Query, source: Source, user: User) -> list[Part]:
+    _check_rights(query, user, source.contigs)
+    wants = _wants(query, source.contigs)
+    if wants:
+        source.prepare()
+    return list(_parts(query, source, wants))
+
+
 def _parts(query: Query, source: Source, wants: list[Want] | None) -> Iterator[Part]:
     """Yield the blocks of an answer: data at hand, or what a link says."""
     if query.format != source.native:

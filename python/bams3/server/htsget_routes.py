@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from bams3.errors import Bams3Error
-from bams3.server.app import App, Route
+from bams3.server.app import Access, App, Route
 from bams3.server.auth import User, link_of
 from bams3.server.htsget import FORMATS, STATUS, HtsgetError, answer, parse, service_info
 from bams3.server.keys import decode
@@ -17,7 +17,7 @@ from bams3.server.messages import Refusal, Request, Response
 
 if TYPE_CHECKING:
     from bams3.reads.virtual_bam import VirtualBam
-    from bams3.server.htsget_data import Htsget
+    from bams3.server.htsget_data import Htsget, Told
     from bams3.server.resources import Resource
     from bams3.server.roots import Root
     from bams3.server.virtual import VirtualBams
@@ -75,34 +75,55 @@ class HtsgetRoutes:
             if rest == _INFO and request.method == "GET":
                 return service_info(kind, base)
             user = self._app.authenticator.user(request)
+            self._app.check_audit()
             identifier = decode(rest)
             user.check_root(identifier.partition("/")[0])
-            return self._htsget.ticket(parse(kind, request), identifier, base, user)
+            told = self._htsget.ticket(parse(kind, request), identifier, base, user)
+            response = told.response
+            if told.regions:
+                response.finished = self._noting(told, request, user)
+            return response
         except HtsgetError as error:
             return error.response()
         except Refusal as refusal:
             return _told(refusal.status, str(refusal), refusal.headers)
         except Bams3Error as error:
-            told = self._app.explain(error)
-            return _told(told.status, _reason(error, told.status), told.headers)
+            known = self._app.explain(error)
+            return _told(known.status, _reason(error, known.status), known.headers)
 
     async def data(self, request: Request, user: User, rest: str) -> Response:
         """Answer a link of a ticket, when its first bytes are there."""
         kind, _, encoded = rest.partition("/")
         if kind not in FORMATS:
             raise Refusal(404, "there is nothing here", "ask for a ticket")
+        self._app.check_audit()
         payload = self._app.authenticator.links.payload(link_of(request.query))
         identifier = decode(encoded)
         who = await self._app.enter(request, user)
         try:
-            response = await self._app.in_thread(
+            told = await self._app.in_thread(
                 self._htsget.data, kind, identifier, payload.get("x", {}), request.method == "HEAD"
             )
         except BaseException:
             self._app.leave(who)
             raise
-        response.finished = lambda sent, complete: self._app.leave(who)
-        return response
+        note = self._noting(told, request, user)
+
+        def finished(sent: int, complete: bool) -> None:
+            self._app.leave(who)
+            note(sent, complete)
+
+        told.response.finished = finished
+        return told.response
+
+    def _noting(self, told: Told, request: Request, user: User) -> Callable[[int, bool], None]:
+        name, _, key = told.key.partition("/")
+        root = self._app.root(name)
+        access = Access(
+            user.name, request.peer, request.method, root, key, told.etag, told.response.status,
+            told.spans, told.regions,
+        )  # fmt: skip
+        return self._app.noting(access)
 
 
 def _base(request: Request) -> str:

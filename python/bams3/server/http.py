@@ -8,7 +8,6 @@ the kernel; docs/concepts/server.md has the figures.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import socket
@@ -20,37 +19,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from http import HTTPStatus
-from typing import Any, Protocol, cast
+from threading import Event
+from typing import Any, cast
 
 import httptools
 
 from bams3.server.limits import Limits
-from bams3.server.messages import FileSpan, Refusal, Request, Response
+from bams3.server.messages import Application, Refusal, Request, Response
+from bams3.server.sending import FileSender, hold_back, pieces_of
 
 log = logging.getLogger(__name__)
-
-
-class Application(Protocol):
-    """What answers requests."""
-
-    def handle(self, request: Request) -> Response | Awaitable[Response]:
-        """Answer; at once where there is nothing to wait for."""
-
-    def explain(self, error: Exception) -> Response:
-        """Return the answer to what `handle`, or the first piece of its answer, raised."""
-
-    def observe(self, request: Request, response: Response, sent: int, complete: bool) -> None:
-        """Take note of an answer that is over: bytes of its body sent, and whether all were."""
-
 
 _PIPELINED = 16
 _LINGER = 2.0
 """Seconds for a client to read why it was refused, while it is still sending."""
-_TURN = 1 << 20
-"""Bytes of a file sent before others have their turn."""
-_NOT_NOW = getattr(os, "RWF_NOWAIT", 0)
-_REASONS = {status.value: status.phrase for status in HTTPStatus}
 _SINGLE = {"host", "content-length", "authorization", "content-type"}
 
 
@@ -91,8 +73,8 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._writable: asyncio.Future[None] | None = None
         self._paused = False
-        self._raw: socket.socket | None = None
-        self._file: _Sending | None = None
+        self._sender: FileSender | None = None
+        self._left: Event | None = None
         self._request = Request("", "")
         self.deadline = time.monotonic() + self._limits.head_time
 
@@ -106,10 +88,8 @@ class Connection(asyncio.Protocol):
         self._peer = str(peer[0]) if peer else ""
         self._secure = transport.get_extra_info("sslcontext") is not None
         if not self._secure and hasattr(os, "sendfile"):
-            self._raw = socket.socket(
-                fileno=os.dup(transport.get_extra_info("socket").fileno()),
-            )
-            self._raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            handle = transport.get_extra_info("socket").fileno()
+            self._sender = FileSender(handle, self._shared.threads, self)
         self._shared.connections.add(self)
         if len(self._shared.connections) > self._limits.connections:
             self._refuse(503, "too many connections", "try again later")
@@ -120,9 +100,10 @@ class Connection(asyncio.Protocol):
         self._shared.connections.discard(self)
         self._queue.clear()
         self._wake()
-        if self._raw:
-            self._abandon_file()
-            self._raw.close()
+        if self._left:
+            self._left.set()
+        if self._sender:
+            self._sender.close()
 
     def pause_writing(self) -> None:
         """Note that the client is slower than we are."""
@@ -131,7 +112,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on."""
         self._paused = False
-        self.deadline = time.monotonic() + self._limits.stall_time
+        self.progressed()
         self._wake()
 
     def eof_received(self) -> bool:
@@ -288,32 +269,18 @@ class Connection(asyncio.Protocol):
             if pieces is not None:
                 _close(pieces)
             self._done(response, 0, True)
-        elif response.file and self._can_send_directly():
-            self._begin_file(response, response.file, head)
+        elif response.file and self._sender and not self._transport.get_write_buffer_size():
+            self._sender.send(response, response.file, head)
         elif response.file or response.pieces is not None:
             if response.file:
-                response.pieces = _read(response.file)
+                response.pieces = pieces_of(response.file)
             self._spawn(self._stream(response, head))
         else:
             self._transport.write(head + response.body)
             self._done(response, len(response.body), True)
 
     def _head(self, response: Response) -> bytes:
-        """Return status line and headers."""
-        lines = [f"HTTP/1.1 {response.status} {_REASONS.get(response.status, 'Unknown')}"]
-        lines += [f"{name}: {value}" for name, value in response.headers.items()]
-        if response.file:
-            response.length = response.file.end - response.file.start
-        elif response.pieces is None and response.length is None:
-            response.length = len(response.body)
-        if response.length is not None and response.status not in (204, 304):
-            lines.append(f"Content-Length: {response.length}")
-        elif response.pieces is not None:
-            lines.append("Transfer-Encoding: chunked")
-        lines.append(f"Date: {self._shared.date}")
-        if self._closing:
-            lines.append("Connection: close")
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        return response.head(self._shared.date, closing=self._closing)
 
     def _done(self, response: Response, sent: int, complete: bool) -> None:
         """Finish one request and begin the next."""
@@ -357,12 +324,14 @@ class Connection(asyncio.Protocol):
         """Send pieces at the client's pace; once the head is out, an error cuts the connection."""
         pieces = cast("Iterator[bytes]", response.pieces)
         chunked, sent, complete = response.length is None, 0, False
+        self._left = response.left
         try:
             piece = await self._piece(pieces)
         except Exception as error:
             self._finish(response, 0, False)
             return self._send(self._shared.application.explain(error))
         try:
+            self._hold_back(True)
             self._transport.write(head)
             while piece and not self._gone:
                 self._transport.write(_chunk(piece) if chunked else piece)
@@ -376,9 +345,14 @@ class Connection(asyncio.Protocol):
             log.error("%s: cut off after %d bytes: %s", self._request.path, sent, error)
         finally:
             await self._loop.run_in_executor(self._shared.threads, _close, pieces)
+            self._hold_back(False)
             if not complete:
                 self.abort()
             self._done(response, sent, complete)
+
+    def _hold_back(self, wanted: bool) -> None:
+        if not self._gone:
+            hold_back(self._transport.get_extra_info("socket"), wanted)
 
     async def _piece(self, pieces: Iterator[bytes]) -> bytes:
         """Return the next piece, empty after the last one; the store has its own time limits."""
@@ -398,153 +372,15 @@ class Connection(asyncio.Protocol):
             self._writable.set_result(None)
 
     # ---- local files -----------------------------------------------------------------------------
-    def _can_send_directly(self) -> bool:
-        return self._raw is not None and self._transport.get_write_buffer_size() == 0
-
-    def _begin_file(self, response: Response, file: FileSpan, head: bytes) -> None:
-        """Send past the transport, whose buffer is empty: a small span with the head, in one call.
-
-        The kernel sends the rest, or all of a large one.
-        """
-        assert self._raw
-        data = _at_once(file)
-        try:
-            sent = self._raw.sendmsg((head, data)) - len(head)
-        except BlockingIOError:
-            sent = -len(head)
-        except OSError:
-            self.abort()
-            return self._done(response, 0, False)
-        if sent == file.end - file.start:
-            return self._done(response, sent, True)
-        self._file = _Sending(response, *file, at=file.start + max(0, sent))
-        self._file.head = head[sent:] if sent < 0 else b""
-        return self._send_file()
-
-    def _send_file(self) -> None:
-        """Send as much as the socket takes, at most a turn's worth."""
-        raw, file = self._raw, self._file
-        assert raw and file
-        try:
-            while file.head:
-                file.head = file.head[raw.send(file.head) :]
-            while file.at < file.end:
-                most = min(file.end - file.at, _TURN)
-                if file.at >= file.fetched and not _at_hand(file.descriptor, file.at, most):
-                    return self._fetch_file(file, most)
-                count = os.sendfile(raw.fileno(), file.descriptor, file.at, most)
-                if count == 0:
-                    return self._end_file(False)  # the file has become shorter
-                file.at += count
-                self.deadline = time.monotonic() + self._limits.stall_time
-                if count == most:
-                    break
-        except BlockingIOError:
-            pass
-        except OSError:
-            return self._end_file(False)
-        if file.at == file.end and not file.head:
-            return self._end_file(True)
-        if not file.waiting:
-            file.waiting = True
-            self._loop.add_writer(raw.fileno(), self._send_file)
-        return None
-
-    def _fetch_file(self, file: _Sending, count: int) -> None:
-        """Wait for the disk in a thread, then go on."""
-        self._stop_waiting(file)
-
-        def read() -> None:
-            os.pread(file.descriptor, count, file.at)
-            file.fetched = file.at + count
-
-        def fetched(task: asyncio.Future[None]) -> None:
-            file.reading = False
-            if self._file is not file:
-                self._finish(file.response, file.at - file.start, False)
-            elif task.exception():
-                self._end_file(False)
-            else:
-                self._send_file()
-
-        file.reading = True
-        self._loop.run_in_executor(self._shared.threads, read).add_done_callback(fetched)
-
-    def _stop_waiting(self, file: _Sending) -> None:
-        if file.waiting and self._raw:
-            file.waiting = False
-            self._loop.remove_writer(self._raw.fileno())
-
-    def _end_file(self, complete: bool) -> None:
-        file, self._file = self._file, None
-        assert file
-        self._stop_waiting(file)
+    def file_sent(self, response: Response, sent: int, complete: bool) -> None:
+        """End an answer; where its file was not sent whole, the connection is cut."""
         if not complete:
             self.abort()
-        self._done(file.response, file.at - file.start, complete)
+        self._done(response, sent, complete)
 
-    def _abandon_file(self) -> None:
-        """Forget a file whose client has gone; a thread that reads it still needs it open."""
-        file, self._file = self._file, None
-        if file:
-            self._stop_waiting(file)
-            if not file.reading:
-                self._finish(file.response, file.at - file.start, False)
-
-
-@dataclass(slots=True)
-class _Sending:
-    """How far the sending of a file is."""
-
-    response: Response
-    descriptor: int
-    start: int
-    end: int
-    at: int
-    head: bytes = b""
-    waiting: bool = False
-    reading: bool = False
-    fetched: int = 0
-
-
-_SMALL = memoryview(bytearray(256 << 10))
-"""Holds a small span for as long as one call takes; there is one thread that sends."""
-
-
-def _at_once(file: FileSpan) -> memoryview:
-    """Return the bytes of a small span if they are in memory, else nothing."""
-    wanted = file.end - file.start
-    if wanted > len(_SMALL) or not _NOT_NOW:
-        return _SMALL[:0]
-    try:
-        return _SMALL[: os.preadv(file.descriptor, [_SMALL[:wanted]], file.start, _NOT_NOW)]
-    except OSError:
-        return _SMALL[:0]
-
-
-def _at_hand(descriptor: int, start: int, count: int) -> bool:
-    """Whether the ends of a range are in memory, so that sending it will not wait for a disk."""
-    if not _NOT_NOW:
-        return True
-    try:
-        os.preadv(descriptor, [_SMALL[:1]], start + count - 1, _NOT_NOW)
-        os.preadv(descriptor, [_SMALL[:1]], start, _NOT_NOW)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        return error.errno == errno.EOPNOTSUPP
-    return True
-
-
-def _read(file: FileSpan) -> Iterator[bytes]:
-    """Read a file in pieces, for connections that the kernel cannot write to by itself."""
-    at = file.start
-    while at < file.end:
-        piece = os.pread(file.descriptor, min(256 << 10, file.end - at), at)
-        if not piece:
-            return
-        yield piece
-        at += len(piece)
+    def progressed(self) -> None:
+        """Note that the client has taken bytes."""
+        self.deadline = time.monotonic() + self._limits.stall_time
 
 
 def _chunk(piece: bytes) -> bytes:

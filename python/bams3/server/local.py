@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from bams3.errors import CorruptError, NotFoundError, PermissionDenied, StorageError
 from bams3.server.resources import BINARY
@@ -28,7 +29,7 @@ class LocalFile:
             os.close(descriptor)
             raise NotFoundError(f"{name}: is not a file")
         self.name, self.size, self.etag = name, found.st_size, file_etag(found)
-        self.modified = datetime.fromtimestamp(found.st_mtime, tz=UTC)
+        self.modified = _date(found.st_mtime)
         self.descriptor = descriptor
 
     def read(self, start: int, end: int) -> Iterator[bytes]:
@@ -92,6 +93,11 @@ class LocalFolder:
     def close(self) -> None:
         """Close the directory."""
         os.close(self._root)
+
+
+@lru_cache(1024)
+def _date(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, tz=UTC)
 
 
 def _beneath(root: int, key: str) -> int:

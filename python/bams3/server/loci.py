@@ -1,8 +1,9 @@
 """From bytes to places on the genome: which loci a byte range of an indexed file holds.
 
-An index says where in the file the records of a place begin. Turned round, it says which places the
-bytes between two offsets belong to: in windows of 16 kb (BAI, TBI, CSI), slices (CRAI), or single
-bases (FAI). The answer holds every record that begins in the bytes; it may be wider by a window.
+An index says where in the file the records of a place begin. Turned round, and since records are in
+order of place, it says between which places the bytes between two offsets lie: in windows of 16 kb
+(BAI, TBI, CSI), slices (CRAI), or single bases (FAI). The answer holds every record that begins in
+the bytes; it may be wider by two windows.
 """
 
 from __future__ import annotations
@@ -14,54 +15,92 @@ import struct
 import zlib
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from itertools import accumulate
+from typing import NamedTuple, TypeAlias, TypeVar
+from urllib.parse import unquote
 
 from bams3.errors import InputError
-from bams3.regions import Region
+from bams3.reads.manifest import UNMAPPED
+from bams3.regions import MAX_END, UNPLACED, Region
+
+T = TypeVar("T")
 
 HEADER = "header"
 """What stands for the bytes before the first record."""
 
 _LARGEST = 256 << 20
 """Bytes of an index, unpacked, that are read; what is larger is not mapped."""
-_WINDOW = 1 << 14
+_SHIFT, _LEVELS = 14, 5
+_CHUNK = re.compile(r"\.bams3/data/([^/]+)/([0-9]+)-([0-9]+)\.[0-9a-f]+\.chunk$")
 
-Entry: TypeAlias = tuple[int, int, int, int]
-"""File offset; contig number; first base and end of the place whose records begin there."""
+Point: TypeAlias = tuple[int, int, int, int]
+"""File offset, contig number, and two bases: records of this contig that begin at the offset or
+after it begin at the first or after it; those that begin before it, before the second."""
 
 
 @dataclass(frozen=True)
 class LocusMap:
-    """Places by file offset, ascending.
+    """What is known of places by file offset, ascending.
 
     Attributes:
-        offsets: Where in the file each place's records begin.
-        places: Contig, first base, end; 0-based half-open.
+        offsets: Where in the file a point lies.
+        lows: Contig and base; records from this offset on begin there or later.
+        highs: Contig and base; records before this offset begin before it.
+        names: Of the contigs.
     """
 
     offsets: Sequence[int]
-    places: Sequence[tuple[str, int, int]]
+    lows: Sequence[tuple[int, int]]
+    highs: Sequence[tuple[int, int]]
+    names: Sequence[str]
 
     def loci(self, spans: Iterable[tuple[int, int]]) -> list[str]:
         """Return the places that bytes [start, end) hold, as regions, neighbours merged."""
-        found: list[tuple[str, int, int]] = []
+        found: list[tuple[int, int, int]] = []
         header = False
         for start, end in spans:
             if start >= end:
                 continue
-            first = bisect_right(self.offsets, start) - 1
-            header = header or first < 0
-            if first >= 0:  # the block in which a place begins may hold the end of the one before
-                first = max(0, bisect_left(self.offsets, self.offsets[first]) - 1)
-            first = max(0, first)
-            found += self.places[first : bisect_left(self.offsets, end)]
-        return [HEADER] * header + [str(Region(*place)) for place in _merged(found)]
+            header = header or not self.offsets or start < self.offsets[0]
+            if self.offsets and end > self.offsets[0]:
+                found += self._between(start, end)
+        return [HEADER] * header + [self._text(*place) for place in _merged(sorted(found))]
+
+    def _between(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+        at = bisect_right(self.offsets, start) - 1
+        # The block in which a point lies may hold records that begin before it.
+        at = bisect_left(self.offsets, self.offsets[at]) - 1 if at >= 0 else -1
+        first, low = self.lows[at] if at >= 0 else (0, 0)
+        after = bisect_left(self.offsets, end)
+        last, high = self.highs[after] if after < len(self.offsets) else (len(self.names), 1)
+        for contig in range(first, last + 1):
+            yield contig, low if contig == first else 0, high if contig == last else MAX_END
+
+    def _text(self, contig: int, start: int, end: int) -> str:
+        if contig >= len(self.names):
+            return str(UNPLACED)
+        return str(Region(self.names[contig], start, None if end == MAX_END else end))
 
 
-def _merged(places: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
-    merged: list[tuple[str, int, int]] = []
+def dataset_loci(key: str) -> list[str] | None:
+    """Return the places that an object of a BAMS3 dataset holds, by its key.
+
+    Returns:
+        None where the key does not say it: chunks of several contigs, or of very long names.
+    """
+    found = _CHUNK.search(key)
+    if found is None:
+        return [HEADER] if "/_header." in key else []
+    folder, start, end = found[1], int(found[2]), int(found[3])
+    if folder == UNMAPPED:
+        return [str(UNPLACED)]
+    return None if "+" in folder or "%~" in folder else [str(Region(unquote(folder), start, end))]
+
+
+def _merged(places: Iterable[tuple[T, int, int]]) -> list[tuple[T, int, int]]:
+    merged: list[tuple[T, int, int]] = []
     for contig, start, end in places:
         if merged and merged[-1][0] == contig and merged[-1][1] <= start <= merged[-1][2]:
             merged[-1] = contig, merged[-1][1], max(end, merged[-1][2])
@@ -83,80 +122,75 @@ def build(index: bytes, names: Sequence[str]) -> LocusMap:
     data = _unpacked(index)
     try:
         if data[:4] == b"BAI\1":
-            return _map(_binned(data, 4, linear=True), names)
+            return located(_binned(data, 4), names)
         if data[:4] == b"TBI\1":
             length = struct.unpack_from("<i", data, 32)[0]
             own = data[36 : 36 + length].decode().split("\0")[:-1]
-            return _map(_binned(data, 36 + length, linear=True, at=4), own)
+            return located(_binned(data, 36 + length, at=4), own)
         if data[:4] == b"CSI\1":
-            return _map(_csi(data), _csi_names(data) or names)
-        return _map(_crai(data), names)
+            return located(_csi(data), _csi_names(data) or names)
+        return located(_crai(data), names)
     except (struct.error, ValueError, IndexError) as error:
         raise InputError(f"this is no index: {error}") from error
 
 
-def _map(entries: Iterable[Entry], names: Sequence[str]) -> LocusMap:
-    ordered = sorted(entries)
+def located(points: Iterable[Point], names: Sequence[str]) -> LocusMap:
+    """Return the map that points make; contigs below 0 stand for reads without a place."""
+    ordered = sorted(points)
+    contigs = [contig if 0 <= contig < len(names) else len(names) for _, contig, _, _ in ordered]
+    lows = [(contig, point[2]) for contig, point in zip(contigs, ordered, strict=True)]
+    highs = [(contig, point[3]) for contig, point in zip(contigs, ordered, strict=True)]
     return LocusMap(
-        array("Q", (entry[0] for entry in ordered)),
-        [(_name(contig, names), start, end) for _, contig, start, end in ordered],
+        array("Q", (point[0] for point in ordered)),
+        list(accumulate(lows, max)),
+        list(accumulate(reversed(highs), min))[::-1],
+        names,
     )
 
 
-def _name(contig: int, names: Sequence[str]) -> str:
-    if contig < 0:
-        return "*"
-    return names[contig] if contig < len(names) else f"#{contig}"
-
-
-def _binned(data: bytes, start: int, *, linear: bool, at: int | None = None) -> list[Entry]:
-    """Return the linear index of every contig of a BAI or TBI."""
+def _binned(data: bytes, start: int, *, at: int | None = None) -> list[Point]:
+    """Return the points of a BAI or TBI."""
     (contigs,) = struct.unpack_from("<i", data, start if at is None else at)
     cursor = start + (4 if at is None else 0)
-    entries: list[Entry] = []
+    points: list[Point] = []
     for contig in range(contigs):
-        (bins,) = struct.unpack_from("<i", data, cursor)
-        cursor += 4
-        for _ in range(bins):
-            (chunks,) = struct.unpack_from("<i", data, cursor + 4)
-            cursor += 8 + 16 * chunks
+        cursor = _bins(data, cursor, contig, (_SHIFT, _LEVELS), 4, points)
         (windows,) = struct.unpack_from("<i", data, cursor)
-        offsets = struct.unpack_from(f"<{windows}Q", data, cursor + 4)
         cursor += 4 + 8 * windows
-        entries += [
-            (offset >> 16, contig, n * _WINDOW, (n + 1) * _WINDOW)
-            for n, offset in enumerate(offsets)
-            if offset
-        ]
-    return entries
+    return points
 
 
-def _csi(data: bytes) -> list[Entry]:
-    """Return where records begin that lie at the beginning of a bin, of any level, or after it."""
+def _csi(data: bytes) -> list[Point]:
     shift, depth, aux = struct.unpack_from("<iii", data, 4)
     (contigs,) = struct.unpack_from("<i", data, 16 + aux)
     cursor = 20 + aux
-    entries: list[Entry] = []
+    points: list[Point] = []
     for contig in range(contigs):
-        (bins,) = struct.unpack_from("<i", data, cursor)
-        cursor += 4
-        begins: dict[int, int] = {}
-        end = 0
-        for _ in range(bins):
-            number, offset, chunks = struct.unpack_from("<IQi", data, cursor)
-            first = struct.unpack_from("<Q", data, cursor + 16)[0] if chunks else 0
-            cursor += 16 + 16 * chunks
-            place = _bin(number, shift, depth)
-            if place and (offset or first):
-                at = (offset or first) >> 16
-                begins[place[0]] = min(at, begins.get(place[0], at))
-                end = max(end, place[1])
-        starts = sorted(begins)
-        ends = [*starts[1:], end]
-        entries += [
-            (begins[first], contig, first, last) for first, last in zip(starts, ends, strict=True)
-        ]
-    return entries
+        cursor = _bins(data, cursor, contig, (shift, depth), 12, points)
+    return points
+
+
+def _bins(
+    data: bytes, cursor: int, contig: int, shape: tuple[int, int], fixed: int, points: list[Point]
+) -> int:
+    """Append the points of a contig's bins; return where they end. `fixed`: bytes before a count.
+
+    Records in order of place that lie in a bin begin in it: so does the first of its first range,
+    and all before the end of its last one begin before its end.
+    """
+    (bins,) = struct.unpack_from("<i", data, cursor)
+    cursor += 4
+    for _ in range(bins):
+        (number,) = struct.unpack_from("<I", data, cursor)
+        (chunks,) = struct.unpack_from("<i", data, cursor + fixed)
+        cursor += fixed + 4
+        place = _bin(number, *shape)
+        if place and chunks:
+            (first,) = struct.unpack_from("<Q", data, cursor)
+            (last,) = struct.unpack_from("<Q", data, cursor + 16 * chunks - 8)
+            points += [(first >> 16, contig, *place), (last >> 16, contig, *place)]
+        cursor += 16 * chunks
+    return cursor
 
 
 def _bin(number: int, shift: int, depth: int) -> tuple[int, int] | None:
@@ -175,12 +209,12 @@ def _csi_names(data: bytes) -> list[str]:
     return data[16 + 28 : 16 + aux].decode().split("\0")[:-1] if aux > 28 else []
 
 
-def _crai(data: bytes) -> list[Entry]:
-    entries = []
+def _crai(data: bytes) -> list[Point]:
+    points = []
     for line in data.decode("ascii").splitlines():
-        contig, start, span, container, *_ = map(int, line.split("\t"))
-        entries.append((container, contig, max(0, start - 1), max(0, start - 1) + max(span, 1)))
-    return entries
+        contig, start, _, container, *_ = map(int, line.split("\t"))
+        points.append((container, contig, max(0, start - 1), max(1, start)))
+    return points
 
 
 def _unpacked(data: bytes) -> bytes:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from threading import Event
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
 class Request(NamedTuple):
@@ -51,6 +55,7 @@ class Response:
         pieces: The body in pieces, each got in a worker thread; closed when the client goes away.
             What it raises cuts the connection.
         length: Bytes of `pieces`; None sends them in chunks. For HEAD, the length of the GET.
+        left: Set when the client goes away before the end of `pieces`.
         finished: Called once, with the bytes of the body that were sent and whether that was all.
         route: The path of the route that answered, for the metrics.
     """
@@ -61,8 +66,39 @@ class Response:
     file: FileSpan | None = None
     pieces: Iterator[bytes] | None = None
     length: int | None = None
+    left: Event | None = None
     finished: Callable[[int, bool], None] | None = None
     route: str = ""
+
+    def head(self, date: str, *, closing: bool) -> bytes:
+        """Return status line and headers; `closing`: no other answer follows on the connection."""
+        lines = [f"HTTP/1.1 {self.status} {_REASONS.get(self.status, 'Unknown')}"]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        if self.file:
+            self.length = self.file.end - self.file.start
+        elif self.pieces is None and self.length is None:
+            self.length = len(self.body)
+        if self.length is not None and self.status not in (204, 304):
+            lines.append(f"Content-Length: {self.length}")
+        elif self.pieces is not None:
+            lines.append("Transfer-Encoding: chunked")
+        lines.append(f"Date: {date}")
+        if closing:
+            lines.append("Connection: close")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+class Application(Protocol):
+    """What answers requests."""
+
+    def handle(self, request: Request) -> Response | Awaitable[Response]:
+        """Answer; at once where there is nothing to wait for."""
+
+    def explain(self, error: Exception) -> Response:
+        """Return the answer to what `handle`, or the first piece of its answer, raised."""
+
+    def observe(self, request: Request, response: Response, sent: int, complete: bool) -> None:
+        """Take note of an answer that is over: bytes of its body sent, and whether all were."""
 
 
 def json_response(

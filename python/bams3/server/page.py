@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from bams3.errors import Bams3Error, NotFoundError
+from bams3.regions import Region
 from bams3.server.app import Access, App, Route
 from bams3.server.auth import User
 from bams3.server.browse import Browse
@@ -161,28 +162,15 @@ class Page:
         end = _number(request, "end", 1 << 40)
         action = partial(self._browse.depth, f"{root.name}/{key}", contig, start, end, bins)
         response = await self._answer(request, user, action)
-        if self._app.audit:
-            response.finished = self._noting(
-                request, user, root, key, f"{contig}:{start + 1}-{end}"
-            )
+        region = str(Region(contig, start, end))
+        access = Access(user.name, request.peer, request.method, root, key, "", 200, (), (region,))
+        response.finished = self._app.noting(access)
         return response
-
-    def _noting(
-        self, request: Request, user: User, root: Root, key: str, region: str
-    ) -> Callable[[int, bool], None]:
-        access = Access(
-            user.name, request.peer, request.method, root, key, "", 200, (), (region,)
-        )  # fmt: skip
-
-        def finished(sent: int, complete: bool) -> None:
-            if self._app.audit:
-                self._app.audit.note(access, sent, complete)
-
-        return finished
 
     def _place(self, user: User, rest: str) -> tuple[Root, str]:
         name, _, encoded = rest.partition("/")
         user.check_files(name)
+        self._app.check_audit()
         return self._app.root(name), decode(encoded)
 
     async def _answer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Protocol
 
 from bams3.config import StorageOptions
@@ -47,6 +48,7 @@ class Root:
     ) -> None:
         self.name, self.url, self.folder = name, url, folder
         self._only, self._extensions, self._virtual = only, extensions, virtual
+        self._is_virtual = lru_cache(4096)(self._checked)
 
     @property
     def one_file(self) -> bool:
@@ -54,8 +56,12 @@ class Root:
         return self._only is not None
 
     def waits(self, key: str) -> bool:
-        """Whether opening a key may take longer than asking a local disk does."""
-        return self.folder.waits or (self._virtual is not None and self._virtual.matches(key))
+        """Whether opening a key may take longer than asking a local disk does.
+
+        Raises:
+            NotFoundError: It is not served.
+        """
+        return self.folder.waits or self._is_virtual(key)
 
     def open(self, key: str) -> Resource:
         """Return what `key` names; an index also where it lies under its other usual name.
@@ -65,8 +71,8 @@ class Root:
             PermissionDenied: The store refuses the server.
             StorageError: The store failed.
         """
-        self.check(key)
-        if self._virtual is not None and self._virtual.matches(key):
+        if self._is_virtual(key):
+            assert self._virtual
             return self._virtual.open(self.url, key)
         try:
             return self.folder.open(key)
@@ -84,12 +90,14 @@ class Root:
             raise NotFoundError(f"{key}: is not served", "this root is one file")
         check_served(key, self._extensions)
 
+    def _checked(self, key: str) -> bool:
+        """Whether a key, which is served, names a virtual file."""
+        self.check(key)
+        return self._virtual is not None and self._virtual.matches(key)
+
     def presign(self, key: str, seconds: int) -> str | None:
         """Return an address that leads past the server to the object, if there is one."""
-        self.check(key)
-        if isinstance(self.folder, RemoteFolder) and not (
-            self._virtual and self._virtual.matches(key)
-        ):
+        if isinstance(self.folder, RemoteFolder) and not self._is_virtual(key):
             return self.folder.presign(key, seconds)
         return None
 

@@ -9,7 +9,8 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from threading import Lock
+from functools import partial
+from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 from bams3.errors import NotFoundError, UsageError
@@ -17,6 +18,7 @@ from bams3.reads.dataset import open as open_dataset
 from bams3.reads.manifest import METADATA
 from bams3.reads.tile_cache import TileCache
 from bams3.reads.virtual_bam import VirtualBam
+from bams3.server.loci import LocusMap, located
 from bams3.server.resources import BINARY, Resource
 from bams3.storage import open_store
 from bams3.storage.store import local_path, scheme_of
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"(.*\.bams3)\.(?:bam|bam\.bai|bam\.csi|bai|csi)")
 _PIECE = 1 << 20
+_PAUSE = 0.015
+"""Seconds for a client to leave before the next tile is decoded: htslib does so after a region, and
+the system's buffers have taken a whole tile before it has read the beginning."""
 BELIEVED = 5.0
 """For so many seconds the version of a dataset is believed."""
 
@@ -72,7 +77,7 @@ class VirtualBams:
         held = self._dataset(url, found[1])
         name = key.rpartition("/")[2]
         if key.endswith(".bam"):
-            return _BamFile(name, held)
+            return BamFile(name, held)
         kind = key.rpartition(".")[2]
         try:
             data = held.bam.bai if kind == "bai" else held.bam.csi
@@ -121,8 +126,12 @@ def _address(root: str, key: str) -> str:
     return url
 
 
-class _BamFile:
-    """A virtual BAM as a resource."""
+class BamFile:
+    """A virtual BAM as a resource.
+
+    Attributes:
+        left: To be set when the client has gone.
+    """
 
     media_type = BINARY
 
@@ -130,10 +139,16 @@ class _BamFile:
         self.name, self.modified = name, held.modified
         self.size, self.etag = held.bam.size, f'"{held.bam.etag}"'
         self._bam = held.bam
+        self.left = Event()
 
     def read(self, start: int, end: int) -> Iterator[bytes]:
         """Yield the bytes [start, end)."""
-        return self._bam.read(start, end)
+        return self._bam.read(start, end, partial(self.left.wait, _PAUSE))
+
+    def locus_map(self) -> LocusMap:
+        """Return which bytes hold which places: what its tiles say, more than an index can."""
+        points = ((at, tid, start, start + 1) for at, tid, start in self._bam.places())
+        return located(points, list(self._bam.dataset.contigs))
 
     def close(self) -> None:
         """The dataset stays open for others."""
