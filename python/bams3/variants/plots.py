@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bams3.variants.histogram import Histogram
-from bams3.variants.statistics import LONGEST, SHARES, SUBSTITUTIONS, TRANSITIONS, Statistics
+from bams3.variants.statistics import SHARES, SUBSTITUTIONS, TRANSITIONS, Statistics
 
 Spec = dict[str, Any]
 Rows = list[dict[str, Any]]
@@ -49,7 +49,7 @@ class Plot:
 def plots(counts: Statistics) -> list[Plot]:
     """Return all plots of statistics, in the order of a page."""
     return [
-        _kinds(counts), _substitutions(counts), _density(counts), _indel_lengths(counts),
+        _density(counts), _kinds(counts), _substitutions(counts), _indel_lengths(counts),
         _quality(counts), _depth(counts), _fractions(counts), _quality_by_fraction(counts),
         *_frequencies(counts), *_consequences(counts), *_samples(counts),
     ]  # fmt: skip
@@ -70,27 +70,46 @@ def _substitutions(counts: Statistics) -> Plot:
         }
         for name in SUBSTITUTIONS
     ]  # fmt: skip
-    spec = _bars(rows, "change", "SNVs", colour="class")
+    spec = _bars(rows, "change", "SNVs", colour="class", horizontal=True)
+    spec["height"] = {"step": 17}
     note = "SNVs by reference and alternative base."
     shown = rows if counts.kinds["snv"] else []
     return _plot("substitutions", "Substitutions", note, shown, spec)
 
 
 def _indel_lengths(counts: Statistics) -> Plot:
-    lengths = counts.indel_lengths
+    edge = _edge(counts.indel_lengths)
+    bars: Counter[int] = Counter()
+    for length, count in counts.indel_lengths.items():
+        bars[max(-edge, min(edge, length))] += count
     rows = [
-        {"from": n - 0.5, "to": n + 0.5, "length": n, "count": lengths[n],
-         "kind": "insertion" if n > 0 else "deletion"}
-        for n in sorted(lengths)
+        {
+            "from": n - 0.5, "to": n + 0.5, "length": n, "count": bars[n],
+            "kind": "insertion" if n > 0 else "deletion",
+        }
+        for n in sorted(bars)
     ]  # fmt: skip
-    most = max(map(abs, lengths), default=1)
-    edge = min(LONGEST, max(10, most)) + 1
-    x = {"field": "from", "type": "quantitative", "bin": {"binned": True},
-         "scale": {"domain": [-edge, edge], "nice": False},
-         "axis": _axis("bases deleted (-) or inserted (+)")}  # fmt: skip
+    x = {
+        "field": "from", "type": "quantitative", "bin": {"binned": True},
+        "scale": {"domain": [-edge - 1, edge + 1], "nice": False},
+        "axis": _axis("bases deleted (-) or inserted (+)"),
+    }  # fmt: skip
     spec = _histogram(rows, x, "variants", "kind", ["length", "kind", "count"])
-    end = f" The outermost bars hold all of {LONGEST} bases or more." if most == LONGEST else ""
-    return _plot("indel-lengths", "Indel lengths", f"Insertions and deletions.{end}", rows, spec)
+    note = f"Insertions and deletions; {edge} stands for {edge} bases or more."
+    return _plot("indel-lengths", "Indel lengths", note, rows, spec)
+
+
+def _edge(lengths: Counter[int]) -> int:
+    """Return the length that 99 of 100 indels do not exceed, 10 at least."""
+    by_size = Counter[int]()
+    for length, count in lengths.items():
+        by_size[abs(length)] += count
+    seen = 0
+    for size in sorted(by_size):
+        seen += by_size[size]
+        if seen >= 0.99 * by_size.total():
+            return max(10, size)
+    return 10
 
 
 def _consequences(counts: Statistics) -> Iterator[Plot]:
@@ -168,52 +187,58 @@ def _frequencies(counts: Statistics) -> Iterator[Plot]:
 
 # ---- where ---------------------------------------------------------------------------------------
 def _density(counts: Statistics) -> Plot:
-    spans = _spans(counts)
-    longest = max((end - start for start, end in spans.values()), default=0)
-    window = counts.density.window * _nice(longest / counts.density.window / WINDOWS)
-    unit, name = (1e6, "Mb") if longest >= 2e6 else (1e3, "kb")
-    rows = [row for contig in spans for row in _windows(counts, contig, window, unit)]
-    x = {"field": "from", "type": "quantitative", "bin": {"binned": True},
-         "axis": _axis(f"position ({name})")}  # fmt: skip
-    told = _tooltip(["window", "count"])
-    if len(spans) == 1:
-        start, end = next(iter(spans.values()))
-        x["scale"] = {"domain": [start / unit, end / unit], "nice": False}
-        x["axis"] = _axis(f"position on {next(iter(spans))} ({name})")
-        spec = _histogram(rows, x, f"variants in {window:,} bases", None, ["window", "count"])
+    names = _drawn_contigs(counts)
+    start, end = _span(counts, names)
+    window = counts.density.window * _nice((end - start) / counts.density.window / WINDOWS)
+    unit, name = (1e6, "Mb") if end - start >= 2e6 else (1e3, "kb")
+    rows = [row for contig in names for row in _windows(counts, contig, window, unit)]
+    one = f" on {names[0]}" if len(names) == 1 else ""
+    x = {
+        "field": "from", "type": "quantitative", "bin": {"binned": True},
+        "scale": {"domain": [start / unit, end / unit], "nice": False},
+        "axis": _axis(f"position{one} ({name})"),
+    }  # fmt: skip
+    if one:
+        spec = _histogram(rows, x, "variants", None, ["window", "count"])
     else:
-        contig = {"field": "contig", "type": "nominal", "sort": None, "axis": {"title": None}}
-        spec = {
-            "mark": {"type": "rect", "tooltip": True},
-            "height": {"step": 20},
-            "encoding": {
-                "x": x, "x2": {"field": "to"}, "y": contig,
-                "color": _heat("variants"), "tooltip": told,
-            },
-        }  # fmt: skip
+        spec = _strips(x)
     spec["params"] = [
         {"name": "zoom", "select": {"type": "interval", "encodings": ["x"]}, "bind": "scales"}
     ]
-    more = len(counts.density.contigs) - len(spans)
+    more = len(counts.density.contigs) - len(names)
     note = (
-        f"Variants in windows of {window:,} bases. Wheel and drag to zoom; double click to go back."
+        f"Variants in windows of {window:,} bases. Scroll and drag to zoom; double-click to reset."
     )
     note += f" {more:,} contigs with fewer variants are left out." if more else ""
     return _plot("density", "Along the genome", note, rows, spec, wide=True)
 
 
-def _spans(counts: Statistics) -> dict[str, tuple[int, int]]:
-    """Return what is drawn of each contig: all of it, or what was called where that is little."""
-    contigs, window = counts.density.contigs, counts.density.window
+def _strips(x: Spec) -> Spec:
+    """Return one strip of colour for each contig."""
+    return {
+        "mark": {"type": "rect", "tooltip": True, "clip": True},
+        "height": {"step": 20},
+        "encoding": {
+            "x": x, "x2": {"field": "to"},
+            "y": {"field": "contig", "type": "nominal", "sort": None, "axis": {"title": None}},
+            "color": _heat("variants"), "tooltip": _tooltip(["window", "count"]),
+        },
+    }  # fmt: skip
+
+
+def _drawn_contigs(counts: Statistics) -> list[str]:
+    contigs = counts.density.contigs
     most = sorted(contigs, key=lambda name: -contigs[name].total())[:CONTIGS]
-    spans = {}
-    for name in (name for name in contigs if name in most):
-        start, end = min(contigs[name]) * window, (max(contigs[name]) + 1) * window
-        length = counts.lengths.get(name) or end
-        spans[name] = (start, end) if 4 * (end - start) < length else (0, max(length, end))
-    if len(spans) > 1:  # they share one axis
-        return {name: (0, counts.lengths.get(name) or end) for name, (_, end) in spans.items()}
-    return spans
+    return [name for name in contigs if name in most]
+
+
+def _span(counts: Statistics, names: Sequence[str]) -> tuple[int, int]:
+    """Return what is drawn: from the beginning, or what was called where that is little."""
+    contigs, window = counts.density.contigs, counts.density.window
+    start = min((min(contigs[name]) for name in names), default=0) * window
+    end = max((max(contigs[name]) + 1 for name in names), default=1) * window
+    longest = max((counts.lengths.get(name, 0) for name in names), default=0)
+    return (start, end) if 4 * (end - start) < longest else (0, max(longest, end))
 
 
 def _windows(counts: Statistics, contig: str, window: int, unit: float) -> Iterator[dict[str, Any]]:
@@ -273,7 +298,8 @@ def _jaccard(matrix: Sequence[Sequence[int]], a: int, b: int) -> float:
 
 # ---- parts of specifications ---------------------------------------------------------------------
 _TOLD = ("from", "to", "kind", "count")
-_FORMATS = {"count": ",", "share": ".1%"}
+_FORMATS = {"count": ",d", "share": ".1%"}
+_NUMBER = ",.6~f"
 
 
 def _plot(name: str, title: str, note: str, rows: Rows, spec: Spec, wide: bool = False) -> Plot:
@@ -289,7 +315,7 @@ def _bars(
     """Return bars of named things, in the order of the rows."""
     names = {"field": field, "type": "nominal", "sort": None,
              "axis": {"title": None, "labelAngle": 0, "labelLimit": 180}}  # fmt: skip
-    counts = {"field": "count", "type": "quantitative", "axis": _axis(title)}
+    counts = {"field": "count", "type": "quantitative", "axis": _counts(title)}
     fields = [field, *([colour] if colour else []), "count"]
     spec: Spec = {
         "mark": {"type": "bar", "tooltip": True, "cornerRadiusEnd": 2},
@@ -312,7 +338,7 @@ def _histogram(rows: Rows, x: Spec, title: str, colour: str | None, told: Sequen
         "mark": {"type": "bar", "tooltip": True, "binSpacing": 1},
         "encoding": {
             "x": x, "x2": {"field": "to"},
-            "y": {"field": "count", "type": "quantitative", "axis": _axis(title), "stack": True},
+            "y": {"field": "count", "type": "quantitative", "axis": _counts(title), "stack": True},
             "tooltip": _tooltip(known),
         },
     }  # fmt: skip
@@ -366,8 +392,12 @@ def _share_x(title: str) -> Spec:
     }  # fmt: skip
 
 
-def _axis(title: str, numbers: str = ",") -> Spec:
-    return {"title": title, "format": numbers, **({"tickMinStep": 1} if numbers == "," else {})}
+def _axis(title: str, numbers: str = _NUMBER) -> Spec:
+    return {"title": title, "format": numbers}
+
+
+def _counts(title: str) -> Spec:
+    return {**_axis(title), "tickMinStep": 1, "tickCount": 5}
 
 
 def _colour(field: str, rows: Rows) -> Spec:
