@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from bams3.variants.store import Store, open_store
+from tests.servers import dynamodb
 from tests.variants.sample import KINDS, Sample, make_sample
 
 
@@ -33,3 +37,62 @@ def normal(samples: Callable[[str], Sample]) -> Sample:
 def out(tmp_path: Path) -> Path:
     """Where calls go."""
     return tmp_path / "out.vcf.gz"
+
+
+# ---- stores of calls -----------------------------------------------------------------------------
+@pytest.fixture(scope="session")
+def tools() -> None:
+    """Skip where the tools that stores are compared with are missing."""
+    missing = [name for name in ("bcftools", "bgzip") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"{', '.join(missing)} missing: `make setup` installs it")
+
+
+@pytest.fixture(scope="session")
+def dynalite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dynamodb.DynamoServer]:
+    """A DynamoDB server with the limits of AWS; skips where it is not installed."""
+    command = dynamodb.find()
+    if command is None:
+        pytest.skip(dynamodb.MISSING)
+    with dynamodb.dynalite(tmp_path_factory.mktemp("dynalite") / "log", command) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dynamodb.DynamoServer]:
+    """Another DynamoDB server."""
+    pytest.importorskip("moto")
+    with dynamodb.moto(tmp_path_factory.mktemp("moto") / "log") as server:
+        yield server
+
+
+@pytest.fixture
+def dynalite(
+    dynalite_server: dynamodb.DynamoServer, monkeypatch: pytest.MonkeyPatch
+) -> dynamodb.DynamoServer:
+    """The server; the environment leads there."""
+    for name, value in dynalite_server.environ.items():
+        monkeypatch.setenv(name, value)
+    return dynalite_server
+
+
+@pytest.fixture(params=["sqlite", "duckdb", "dynalite", "moto"])
+def store_of_calls(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """The address of a new store."""
+    if request.param in ("sqlite", "duckdb"):
+        pytest.importorskip("duckdb")
+        return f"{request.param}:///{tmp_path / 'a store?.db'}"
+    server: dynamodb.DynamoServer = request.getfixturevalue(f"{request.param}_server")
+    for name, value in server.environ.items():
+        monkeypatch.setenv(name, value)
+    return f"dynamodb://calls-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def store(store_of_calls: str) -> Iterator[Store]:
+    """A new store."""
+    opened = open_store(store_of_calls)
+    yield opened
+    opened.close()

@@ -9,7 +9,8 @@ older reply instead with {"errors": "reply"}. Everything may be done twice: what
 not done again, and results have the same names.
 
 Environment: `BUCKET_RESULTS`, and `REFERENCE`, the address of the FASTA (or "reference" in the
-event).
+event). `TABLE_NAME`, where it is set, is a table of DynamoDB that the calls of a region go into,
+in place of those that it has of this region.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from bams3.errors import Bams3Error, InputError, TooLargeError
 from bams3.variants.call import CallSummary, call
 from bams3.variants.callers import Caller
 from bams3.variants.executors import processes
+from bams3.variants.load import load
 from bams3.variants.task import Task
 from bams3.variants.tile import call_tile
 
@@ -31,6 +33,7 @@ MARGIN = 5.0
 """Seconds that are left for writing results when a caller is stopped."""
 MIN_DEPTH, MIN_ALT_COUNT = 5, 2
 REGION = "chr20:1000000-1010000"
+UNKNOWN = "unknown"
 
 
 class Context(Protocol):
@@ -88,8 +91,9 @@ def _region(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
     missing = [name for name in ("bucket", "key") if not event.get(name)]
     if missing:
         raise InputError(f"the event has no {' and no '.join(missing)}")
-    region, sample = str(event.get("region", REGION)), str(event.get("sample_id", "unknown"))
+    region, sample = str(event.get("region", REGION)), str(event.get("sample_id", UNKNOWN))
     done = _called(event, region, sample, time.monotonic() + _left(context))
+    _keep(done, sample)
     return {
         "statusCode": 200,
         "body": {
@@ -101,6 +105,14 @@ def _region(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
             "message": f"Successfully called {done.records} variants",
         },
     }
+
+
+def _keep(done: CallSummary, sample: str) -> None:
+    """Load the calls into the table; a file of one sample under the name that the event gives."""
+    table = os.environ.get("TABLE_NAME")
+    if table:
+        name = sample if len(done.samples) == 1 and sample != UNKNOWN else None
+        load(done.output, f"dynamodb://{table}", sample=name)
 
 
 def _called(event: Mapping[str, Any], region: str, sample: str, deadline: float) -> CallSummary:
