@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import click
 
-from bams3.cli import reads, runs, serve, transfer, variant_report, variants, view
+from bams3.cli import reads, runs, serve, transfer, variants, view
 from bams3.errors import Bams3Error
 
 INTERRUPTED = 130
@@ -63,8 +63,6 @@ _COMMANDS = (
 )
 for _command in _COMMANDS:
     cli.add_command(_command)
-for _command in variant_report.COMMANDS:
-    variants.variants.add_command(_command)
 
 
 def main() -> None:

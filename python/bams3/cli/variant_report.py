@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from bams3.config import StorageOptions
     from bams3.variants.statistics import SampleCounts, Statistics
     from bams3.variants.store import Store
+    from bams3.variants.vcf import Kind
 
 _CALLS = (
     click.argument("calls", required=False, metavar="[CALLS]"),
@@ -30,7 +32,7 @@ def _calls(command: Command) -> Command:
 
 
 @contextmanager
-def _opened(calls: str | None, store: str | None) -> Iterator[str | Store]:
+def _opened(calls: str | None, store: str | None, storage: StorageOptions) -> Iterator[str | Store]:
     """Open what was named; the store is closed at the end."""
     if (calls is None) == (store is None):
         raise click.UsageError("give a file with calls, or --store URL")
@@ -40,7 +42,7 @@ def _opened(calls: str | None, store: str | None) -> Iterator[str | Store]:
         return
     from bams3.variants.store import open_store
 
-    opened = open_store(store)
+    opened = open_store(store, storage)
     try:
         yield opened
     finally:
@@ -72,12 +74,10 @@ def stats(
     bams3 variants stats calls.vcf.gz
     bams3 variants stats --store sqlite:///calls.db --json
     """
-    with _opened(calls, store) as source:
+    with _opened(calls, store, storage) as source:
         counts = _counted(source, "stats", quiet or as_json, storage)
     if as_json:
-        import json
-
-        click.echo(json.dumps(counts.to_json()))
+        _print_json(counts.to_json())
     else:
         click.echo("\n".join(_summary(counts)))
 
@@ -99,7 +99,7 @@ def _summary(counts: Statistics) -> Iterator[str]:
         yield from _table(counts.samples)
 
 
-_KINDS = (
+_KINDS: tuple[tuple[Kind, str], ...] = (
     ("snv", "SNVs"), ("insertion", "insertions"), ("deletion", "deletions"), ("mnv", "MNVs"),
     ("complex", "complex"), ("symbolic", "symbolic"),
 )  # fmt: skip
@@ -122,4 +122,84 @@ def _number(value: float | None) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
 
 
-COMMANDS = (stats,)
+@click.command(no_args_is_help=True)
+@_calls
+@click.option(
+    "-o",
+    "--output",
+    default="report.html",
+    show_default=True,
+    metavar="FILE|URL",
+    help="The page.",
+)
+@click.option("--png", metavar="FOLDER|URL", help="Write the plots as PNG, too.")
+@click.option("--svg", metavar="FOLDER|URL", help="Write the plots as SVG, too.")
+@click.option("--dark", is_flag=True, help="PNG and SVG for a dark ground; the page has both.")
+@click.option(
+    "--server",
+    metavar="URL",
+    help="Link variants to the page of bams3 serve: its address, #sample=... included.",
+)
+@quiet_option
+@storage_options
+def report(
+    calls: str | None,
+    store: str | None,
+    output: str,
+    quiet: bool,
+    storage: StorageOptions,
+    server: str | None,
+    **given: Any,
+) -> None:
+    """Draw calls of a VCF or BCF file, or of a store, as one page that needs no network.
+
+    \b
+    bams3 variants report calls.vcf.gz -o report.html
+    bams3 variants report --store sqlite:///calls.db -o report.html --png plots
+    bams3 variants report x.vcf.gz --server 'http://127.0.0.1:8080/#sample=run/x'
+    """
+    from bams3.variants.report import pictures, report, write
+
+    with _opened(calls, store, storage) as source:
+        counts = _counted(source, "report", quiet, storage)
+    write(output, report(counts, server=server).encode(), storage)
+    kinds: tuple[Literal["png", "svg"], ...] = ("png", "svg")
+    for kind in kinds:
+        if given[kind]:
+            for name, data in pictures(counts, kind, dark=given["dark"]):
+                write(f"{given[kind].rstrip('/')}/{name}", data, storage)
+    if not quiet:
+        click.echo(f"{counts.variants:,} variants: {output}", err=True)
+
+
+@click.command(no_args_is_help=True)
+@click.argument("calls", metavar="CALLS")
+@click.option("-g", "--genes", required=True, metavar="GFF3", help="Genes, as of Ensembl.")
+@click.option("-f", "--fasta-ref", "reference", required=True, metavar="FASTA", help="With .fai.")
+@click.option("-o", "--output", required=True, metavar="FILE|URL", help=".vcf.gz or .bcf.")
+@click.option("--overwrite", is_flag=True, help="Replace the output that is there.")
+@json_option
+@quiet_option
+@storage_options
+def annotate(calls: str, as_json: bool, quiet: bool, storage: StorageOptions, **given: Any) -> None:
+    """Say what variants do to genes (INFO/BCSQ of bcftools csq), each by itself.
+
+    \b
+    bams3 variants annotate calls.vcf.gz -g genes.gff3.gz -f ref.fa -o annotated.vcf.gz
+    """
+    from bams3.variants.annotate import annotate
+
+    done = annotate(calls, storage=storage, **given)
+    if as_json:
+        _print_json(asdict(done))
+    elif not quiet:
+        click.echo(f"{done.annotated:,} of {done.records:,} records: {done.output}", err=True)
+
+
+def _print_json(value: Any) -> None:
+    import json
+
+    click.echo(json.dumps(value))
+
+
+COMMANDS = (stats, report, annotate)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bams3.config import StorageOptions
 from bams3.errors import CorruptError, InputError
 from bams3.storage import open_input
+from bams3.variants.genes import Annotations, Told
 from bams3.variants.objects import Object
 from bams3.variants.pipes import Feeder
 from bams3.variants.store import Selection, Store
@@ -199,33 +200,22 @@ def _at(values: Any, number: int) -> Any:
     return values
 
 
-Annotation = Callable[["pysam.VariantRecord"], tuple[str | None, str | None]]
+Annotation = Callable[["pysam.VariantRecord"], Told]
 """Returns gene and consequence of a record."""
 
 
 def _annotation(file: pysam.VariantFile) -> Annotation:
     if "BCSQ" not in file.header.info:
         return lambda record: (None, None)
-    return lambda record: first_consequence(record.info.get("BCSQ"))
-
-
-def first_consequence(values: Any) -> tuple[str | None, str | None]:
-    """Return gene and consequence of the first entry of INFO/BCSQ that has them.
-
-    An entry such as "@123" points to the record at which it is told.
-    """
-    for entry in values if isinstance(values, tuple) else (values,):
-        fields = (entry or "").split("|")
-        if len(fields) > 1:
-            return fields[1] or None, fields[0].lstrip("*") or None
-    return None, None
+    notes = Annotations()
+    return lambda record: notes.of(record.contig, record.info.get("BCSQ"))
 
 
 # ---- a store -------------------------------------------------------------------------------------
 def _of_store(store: Store) -> Observed:
-    known = store.stats()
-    samples = [str(name) for name in known["samples"]]
-    return Observed(store.url, samples, {}, _sites(store.query(Selection()), len(samples)))
+    header = store.header()
+    sites = _sites(store.query(Selection()), len(header.samples))
+    return Observed(store.url, header.samples, dict(header.contigs), sites)
 
 
 def _sites(calls: Iterator[Call], samples: int) -> Sites:

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import cache
 from html import escape
@@ -19,7 +20,9 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import bams3
+from bams3.config import StorageOptions
 from bams3.errors import UsageError
+from bams3.variants.objects import Object
 from bams3.variants.plots import Plot, plots, theme
 from bams3.variants.statistics import Statistics, ratio, zygosity_of
 from bams3.variants.vcf import kind_of
@@ -103,7 +106,7 @@ def report(counts: Statistics, *, server: str | None = None) -> str:
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, bams3 {bams3.__version__}",
         style=(PAGE / "report.css").read_text(),
         numbers=_numbers(counts),
-        figures="\n".join(map(_figure, all_plots)),
+        figures="\n".join(map(_figure, all_plots)) if counts.variants else "",
         samples=_samples(counts),
         strongest=_strongest(counts, server),
         data=data,
@@ -289,3 +292,10 @@ def locus_link(server: str, contig: str, pos: int, bases: int) -> str:
     locus = f"{contig}:{max(pos - AROUND, 0) + 1}-{pos + bases + AROUND}"
     fragment = urlencode([*shown, ("locus", locus)], safe="/:,")
     return urlunsplit(parts._replace(path=parts.path or "/", fragment=fragment))
+
+
+def write(url: str, data: bytes, storage: StorageOptions | None = None) -> None:
+    """Write a file on disk or an object, replacing what is there, all or nothing."""
+    file = Object.at(url, storage)
+    with closing(file.store):
+        file.store.put(file.key, data)
