@@ -147,7 +147,7 @@ def _copy_genes(genes: str, path: Path, storage: StorageOptions | None) -> set[s
             for line in gzip.open(file) if is_packed else file:
                 if not line.startswith(b"#") and b"\t" in line:
                     names.add(line.split(b"\t", 1)[0].decode(errors="replace"))
-                out.write(line)
+                out.write(line.rstrip(b"\r\n") + b"\n")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{genes}: is damaged: {error}") from error
     return names
@@ -156,9 +156,8 @@ def _copy_genes(genes: str, path: Path, storage: StorageOptions | None) -> set[s
 def _name_contigs(path: Path, contigs: Iterable[str]) -> None:
     """Name contigs that have no genes; csq fails at calls on contigs that it does not know."""
     with open(path, "a") as out:
-        out.write("\n")
         for contig in sorted(contigs):
-            out.write(f"{contig}\t.\tregion\t1\t1\t.\t.\t.\tID=region:{contig}\n")
+            out.write(f"{contig}\t.\tregion\t1\t1\t.\t+\t.\tID=region:{contig}\n")
 
 
 # ---- the work ------------------------------------------------------------------------------------
@@ -170,11 +169,12 @@ def _annotated(
     try:
         run([bcftools(*csq)], {_CALLS: blocks(url, storage)}, folder, made)
     except CallError as error:
-        raise InputError(f"{url}: cannot be annotated: {error.message}", _hint(error)) from error
+        said = error.message.rpartition("Error: ")[2].rstrip("' ")
+        raise InputError(f"{url}: cannot be annotated: {said}", _hint(error)) from error
 
 
 def _hint(error: CallError) -> str | None:
-    if "No usable transcripts" in error.message:
+    if "No usable transcripts" in error.message or "parse" in error.message:
         return "the GFF3 has no transcripts as Ensembl writes them: gene, mRNA, exon, CDS by Parent"
     if "REF allele" in error.message:
         return "give the FASTA that the calls were made with"

@@ -71,7 +71,7 @@ def _substitutions(counts: Statistics) -> Plot:
         for name in SUBSTITUTIONS
     ]  # fmt: skip
     spec = _bars(rows, "change", "SNVs", colour="class", horizontal=True)
-    spec["height"] = {"step": 17}
+    spec["height"] = 17 * len(rows)
     note = "SNVs by reference and alternative base."
     shown = rows if counts.kinds["snv"] else []
     return _plot("substitutions", "Substitutions", note, shown, spec)
@@ -201,7 +201,7 @@ def _density(counts: Statistics) -> Plot:
     if one:
         spec = _histogram(rows, x, "variants", None, ["window", "count"])
     else:
-        spec = _strips(x)
+        spec = _strips(x, len(names))
     spec["params"] = [
         {"name": "zoom", "select": {"type": "interval", "encodings": ["x"]}, "bind": "scales"}
     ]
@@ -213,11 +213,11 @@ def _density(counts: Statistics) -> Plot:
     return _plot("density", "Along the genome", note, rows, spec, wide=True)
 
 
-def _strips(x: Spec) -> Spec:
+def _strips(x: Spec, contigs: int) -> Spec:
     """Return one strip of colour for each contig."""
     return {
         "mark": {"type": "rect", "tooltip": True, "clip": True},
-        "height": {"step": 20},
+        "height": 20 * contigs,
         "encoding": {
             "x": x, "x2": {"field": "to"},
             "y": {"field": "contig", "type": "nominal", "sort": None, "axis": {"title": None}},
@@ -279,7 +279,7 @@ def _samples(counts: Statistics) -> Iterator[Plot]:
     axes = {"type": "nominal", "sort": None, "axis": {"title": None}}
     together = {
         "mark": {"type": "rect", "tooltip": True},
-        "height": {"step": 20},
+        "height": 20 * len(names),
         "encoding": {
             "x": {"field": "sample", **axes}, "y": {"field": "other", **axes},
             "color": {**_heat("shared"), "field": "share", "scale": {"domain": [0, 1]}},
@@ -325,7 +325,7 @@ def _bars(
         },
     }
     if horizontal:
-        spec["height"] = {"step": 26}
+        spec["height"] = 26 * len({row[field] for row in rows})
     if colour:
         spec["encoding"]["color"] = _colour(colour, rows)
     return spec

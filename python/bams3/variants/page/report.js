@@ -11,8 +11,7 @@ async function draw() {
   for (const [name, spec] of Object.entries(plots)) {
     const place = document.querySelector(`[data-plot="${name}"]`);
     drawn.get(name)?.finalize();
-    const autosize = {type: spec.height.step ? "fit-x" : "fit", contains: "padding"};
-    const embedded = await vegaEmbed(place, {...spec, width: "container", autosize}, {
+    const embedded = await vegaEmbed(place, {...spec, width: "container"}, {
       config, renderer: "svg", ast: true, logLevel: 1, defaultStyle: "/* report.css */", downloadFileName: name,
       actions: {export: true, source: false, compiled: false, editor: false},
       tooltip: {theme: "custom", disableDefaultStyle: true},
