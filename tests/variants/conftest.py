@@ -76,23 +76,27 @@ def dynalite(
     return dynalite_server
 
 
-@pytest.fixture(params=["sqlite", "duckdb", "dynalite", "moto"])
-def store_of_calls(
+STORES = ("sqlite", "duckdb", "dynalite", "moto")
+
+
+@pytest.fixture(params=STORES)
+def store(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> str:
-    """The address of a new store."""
-    if request.param in ("sqlite", "duckdb"):
-        pytest.importorskip("duckdb")
-        return f"{request.param}:///{tmp_path / 'a store?.db'}"
-    server: dynamodb.DynamoServer = request.getfixturevalue(f"{request.param}_server")
-    for name, value in server.environ.items():
-        monkeypatch.setenv(name, value)
-    return f"dynamodb://calls-{uuid.uuid4().hex}"
-
-
-@pytest.fixture
-def store(store_of_calls: str) -> Iterator[Store]:
-    """A new store."""
-    opened = open_store(store_of_calls)
+) -> Iterator[Store]:
+    """A new store; the environment leads there."""
+    opened = new_store(request, tmp_path, monkeypatch)
     yield opened
     opened.close()
+
+
+def new_store(
+    request: pytest.FixtureRequest, folder: Path, environment: pytest.MonkeyPatch
+) -> Store:
+    """Open a store of the kind that the fixture asks for."""
+    if request.param in ("sqlite", "duckdb"):
+        pytest.importorskip(request.param.replace("sqlite", "sqlite3"))
+        return open_store(f"{request.param}:///{folder / 'a store?.db'}")
+    server: dynamodb.DynamoServer = request.getfixturevalue(f"{request.param}_server")
+    for name, value in server.environ.items():
+        environment.setenv(name, value)
+    return open_store(f"dynamodb://calls-{uuid.uuid4().hex}")

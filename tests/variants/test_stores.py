@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from bams3.variants.store import Selection, Store, open_store
 from bams3.variants.store.pages import place_of
 from bams3.variants.vcf import Call, kind_of
 from tests.variants.calls import CONTIGS, LONG, SAMPLES, Key, found, key_of, write_vcf
+from tests.variants.conftest import STORES, new_store
 
 pytestmark = pytest.mark.usefixtures("tools")
 
@@ -32,9 +33,22 @@ def vcf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_vcf(tmp_path_factory.mktemp("calls") / "x.vcf.gz")
 
 
+@pytest.fixture(scope="module", params=STORES)
+def loaded(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, vcf: Path
+) -> Iterator[Store]:
+    """A store with the calls of the file, only to be read."""
+    with pytest.MonkeyPatch.context() as environment:
+        opened = new_store(request, tmp_path_factory.mktemp("store"), environment)
+        load(vcf, opened.url)
+        opened.header()  # connects, as long as the environment leads there
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
-def loaded(store: Store, vcf: Path) -> Store:
-    """A store with the calls of the file."""
+def filled(store: Store, vcf: Path) -> Store:
+    """A store with the calls of the file, to be changed."""
     load(vcf, store.url)
     return store
 
@@ -178,16 +192,16 @@ def with_genes(calls: Sequence[Call]) -> list[Call]:
     return [replace(call, gene=names.get(call.pos // 40_000 % 6)) for call in calls]
 
 
-def test_any_conditions(loaded: Store) -> None:
-    calls = with_genes([*loaded.query(Selection())])
-    loaded.replace(loaded.header(), calls)
+def test_any_conditions(filled: Store) -> None:
+    calls = with_genes([*filled.query(Selection())])
+    filled.replace(filled.header(), calls)
 
     @settings(
         max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
     )
     @given(CONDITIONS)
     def check(selection: Selection) -> None:
-        assert [*loaded.query(selection)] == plain(calls, selection)
+        assert [*filled.query(selection)] == plain(calls, selection)
 
     check()
     assert len(plain(calls, Selection(gene="G2"))) > len(plain(calls, Selection(gene="NONE"))) == 0
@@ -227,39 +241,39 @@ def test_what_is_no_page(text: str, loaded: Store) -> None:
 
 
 # ---- loading again -------------------------------------------------------------------------------
-def test_a_load_that_is_repeated_changes_nothing(loaded: Store, vcf: Path) -> None:
-    calls, stats = [*loaded.query(Selection())], loaded.stats()
-    done = load(vcf, loaded.url)
+def test_a_load_that_is_repeated_changes_nothing(filled: Store, vcf: Path) -> None:
+    calls, stats = [*filled.query(Selection())], filled.stats()
+    done = load(vcf, filled.url)
     assert done.calls == len(calls) == stats["calls"] and set(done.samples) == {*SAMPLES}
-    assert [*loaded.query(Selection())] == calls and loaded.stats() == stats
+    assert [*filled.query(Selection())] == calls and filled.stats() == stats
 
 
 def test_a_load_replaces_what_the_same_samples_had(
-    loaded: Store, vcf: Path, tmp_path: Path
+    filled: Store, vcf: Path, tmp_path: Path
 ) -> None:
     other = write_vcf(tmp_path / "y.vcf.gz", seed=2, samples=("mother", "new"))
-    load(other, loaded.url)
+    load(other, filled.url)
     expected = [key for key in found(vcf) if key[0] != "mother"] + found(other)
-    assert sorted(keys(loaded)) == sorted(expected)
-    assert loaded.header().samples == (*SAMPLES, "new")
-    stats = loaded.stats()
+    assert sorted(keys(filled)) == sorted(expected)
+    assert filled.header().samples == (*SAMPLES, "new")
+    stats = filled.stats()
     assert stats["calls"] == len(expected)
     assert stats["samples"]["mother"] == sum(key[0] == "mother" for key in expected)
 
 
-def test_a_load_of_a_region_replaces_that_region(loaded: Store, vcf: Path, tmp_path: Path) -> None:
+def test_a_load_of_a_region_replaces_that_region(filled: Store, vcf: Path, tmp_path: Path) -> None:
     other = write_vcf(tmp_path / "y.vcf.gz", seed=2)
-    load(other, loaded.url, regions=["chr1:100,001-300000", "{b#7:1}"])
+    load(other, filled.url, regions=["chr1:100,001-300000", "{b#7:1}"])
 
     def inside(key: Key) -> bool:
         return (key[1] == "chr1" and 100_000 <= key[2] < 300_000) or key[1] == "b#7:1"
 
     expected = [key for key in found(vcf) if not inside(key)]
     expected += [key for key in found(other) if inside(key)]
-    assert sorted(keys(loaded)) == sorted(expected)
-    assert loaded.stats()["calls"] == len(expected)
-    load(vcf, loaded.url)
-    assert sorted(keys(loaded)) == sorted(found(vcf))
+    assert sorted(keys(filled)) == sorted(expected)
+    assert filled.stats()["calls"] == len(expected)
+    load(vcf, filled.url)
+    assert sorted(keys(filled)) == sorted(found(vcf))
 
 
 def test_nothing_called_is_a_result(store: Store, tmp_path: Path) -> None:
@@ -298,38 +312,38 @@ def test_a_store_that_is_not_there(store: Store) -> None:
             ask()  # type: ignore[operator]
 
 
-def test_another_genome_is_refused(loaded: Store, vcf: Path, tmp_path: Path) -> None:
-    before = [*loaded.query(Selection())]
+def test_another_genome_is_refused(filled: Store, vcf: Path, tmp_path: Path) -> None:
+    before = [*filled.query(Selection())]
     other = tmp_path / "o.vcf"
     other.write_text(
         vcf.with_suffix("").read_text().replace("ID=chr1,length=600000", "ID=chr1,length=600001")
     )
     with pytest.raises(InputError, match="chr1 has 600,001 bases, but 600,000"):
-        load(other, loaded.url)
-    assert [*loaded.query(Selection())] == before
+        load(other, filled.url)
+    assert [*filled.query(Selection())] == before
 
 
 def test_a_damaged_file_leaves_the_store_as_it_was(
-    loaded: Store, vcf: Path, tmp_path: Path
+    filled: Store, vcf: Path, tmp_path: Path
 ) -> None:
-    before = [*loaded.query(Selection())]
+    before = [*filled.query(Selection())]
     cut = tmp_path / "c.vcf.gz"
     cut.write_bytes(vcf.read_bytes()[:-200])
     with pytest.raises(InputError):
-        load(cut, loaded.url)
-    assert [*loaded.query(Selection())] == before
+        load(cut, filled.url)
+    assert [*filled.query(Selection())] == before
 
 
-def test_a_failure_midway_leaves_the_store_as_it_was(loaded: Store) -> None:
-    before = [*loaded.query(Selection())]
+def test_a_failure_midway_leaves_the_store_as_it_was(filled: Store) -> None:
+    before = [*filled.query(Selection())]
 
     def breaking() -> object:
         yield from before[:100]
         raise InputError("broken")
 
     with pytest.raises(InputError, match="broken"):
-        loaded.replace(loaded.header(), breaking())  # type: ignore[arg-type]
-    assert [*loaded.query(Selection())] == before
+        filled.replace(filled.header(), breaking())  # type: ignore[arg-type]
+    assert [*filled.query(Selection())] == before
 
 
 def test_what_there_is_not_is_an_error(loaded: Store) -> None:

@@ -154,7 +154,7 @@ def query(
     finally:
         opened.close()
     if not quiet:
-        click.echo(f"{found.count:,} calls", err=True)
+        click.echo(f"{found.count:,} {'call' if found.count == 1 else 'calls'}", err=True)
     if found.after is not None:
         click.echo(f"next page: --page {found.after}", err=True)
 
