@@ -153,8 +153,16 @@ def _numbers(counts: Statistics) -> str:
         ("Ti/Tv", decimal(counts.ti_tv), f"{counts.transitions:,} : {counts.transversions:,}"),
         ("Het/hom", decimal(ratio(het, hom)), f"{het:,} : {hom:,}"),
         ("Mean depth", decimal(counts.depth.mean, 1), "reads over the calls"),
-        ("Passed", share(passed, filtered), f"{passed:,} of {filtered:,} with a filter"),
-        ("Samples", f"{len(counts.samples):,}", f"{len(counts.density.contigs):,} contigs"),
+        (
+            "Passed",
+            share(passed, filtered),
+            f"{passed:,} of {filtered:,} with a filter" if filtered else "no filter was applied",
+        ),
+        (
+            "Samples",
+            f"{len(counts.samples):,}",
+            f"contigs with variants: {len(counts.density.contigs):,}",
+        ),
     ]
     tiles = (
         f'<div><dt>{name}</dt><dd class="value">{value}</dd><dd class="note">{note}</dd></div>'
