@@ -13,12 +13,17 @@ import pytest
 
 from bams3.errors import UsageError
 from bams3.storage import open_store
+from bams3.variants.annotate import annotate
 from bams3.variants.plots import plots
 from bams3.variants.report import locus_link, pictures, report
 from bams3.variants.statistics import Statistics, statistics
 from tests.cli.run import bams3_
+from tests.server.browser_data import write_all
 from tests.server.chromium import Tab, chromium, missing
+from tests.server.running import serving
 from tests.variants.made_vcf import write_vcf
+from tests.variants.sample import Kind, make_sample
+from tests.variants.test_annotate import write_genes
 
 EVIL = "<script>document.title='taken'</script>"
 SERVER = "http://127.0.0.1:8080/view?x=1#sample=run/s1&locus=chr9:1-2&tab=browser"
@@ -137,6 +142,40 @@ def test_links_lead_to_the_locus(tab: Tab, many: Statistics, tmp_path: Path) -> 
     tab.until(DRAWN)
     links = tab.run("return [...document.querySelectorAll('#strongest a')].map((a) => a.href)")
     assert links == [locus_link(SERVER, v.contig, v.pos, len(v.ref)) for v in many.strongest]
+
+
+def test_a_link_opens_the_page_of_the_server_there(browser: Tab, tmp_path: Path) -> None:
+    write_all(tmp_path)
+    calls = statistics(tmp_path / "data" / "run" / "s1.calls.vcf.gz")
+    with serving(("data", str(tmp_path / "data")), ("ref", str(tmp_path / "ref"))) as server:
+        first = calls.strongest[0]
+        sample = f"{server.url}/#sample=data/run/s1"
+        browser.open(locus_link(sample, first.contig, first.pos, len(first.ref)))
+        found = browser.until(
+            "const frame = window.page?.browser?.referenceFrameList?.[0];"
+            "return frame && page.loaded.size && [frame.chr, frame.start, frame.end];"
+        )
+        shown = browser.run("return page.samples.map((sample) => sample.key)")
+        browser.open("about:blank")
+    assert shown == ["data/run/s1"] and found[0] == first.contig
+    assert found[1] <= first.pos < found[2] and found[2] - found[1] < 1_000
+    assert browser.requested() <= {server.url}
+
+
+def test_annotated_calls_show_what_they_do(tab: Tab, tmp_path: Path) -> None:
+    """From a truth set: without depths and qualities, which the page says."""
+    sample = make_sample(tmp_path, Kind({"chr1": 30_000, "HLA-A*01:01": 8_000}, 0.1, 400, 60))
+    write_genes(tmp_path / "genes.gff3")
+    out = str(tmp_path / "out.vcf.gz")
+    annotate(sample.truth, str(tmp_path / "genes.gff3"), sample.reference, out)
+    counts = statistics(out)
+    shown(tab, counts, tmp_path)
+    seen = tab.until(DRAWN)
+    assert "missense" in seen["consequences"]["text"] and "depth" not in seen
+    assert sum(counts.consequences.values()) > 100
+    heads = tab.run("return document.querySelector('#strongest thead').innerText")
+    assert "Gene" in heads and "Consequence" in heads
+    assert "nothing to be drawn" in tab.run("return document.getElementById('plots').innerText")
 
 
 def test_the_table_is_sorted_and_filtered(tab: Tab, many: Statistics, tmp_path: Path) -> None:

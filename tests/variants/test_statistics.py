@@ -22,7 +22,7 @@ from bams3.storage import open_store
 from bams3.variants import histogram
 from bams3.variants.histogram import Density, Histogram, Shared
 from bams3.variants.load import load
-from bams3.variants.statistics import SHARES, Statistics, statistics
+from bams3.variants.statistics import COMPARED, SHARES, Statistics, statistics
 from bams3.variants.store import Header
 from bams3.variants.store import open_store as open_calls
 from bams3.variants.vcf import Call
@@ -187,6 +187,16 @@ def test_a_store_has_the_same_statistics(kind: str, made: dict[str, Path], tmp_p
     differing = {name for name in file if store[name] != file[name]}
     # a store has neither records nor samples without a call, which count as reference there
     assert differing <= {"source", "records", "multiallelic", "allele_frequencies"}
+
+
+def test_the_first_samples_of_many_are_compared(tmp_path: Path) -> None:
+    names = [f"s{number}" for number in range(COMPARED + 5)]
+    path = write_vcf(tmp_path / "wide.vcf.gz", names, records=30)
+    counts = statistics(path)
+    matrix, compared = counts.shared.matrix(), names[:COMPARED]
+    diagonal = [row[number] for number, row in enumerate(matrix)]
+    assert diagonal == [counts.samples[name].variants for name in compared]
+    assert len(matrix) == len(matrix[0]) == COMPARED
 
 
 def test_frequencies_of_a_store_count_other_samples_as_reference(tmp_path: Path) -> None:

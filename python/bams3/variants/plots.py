@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bams3.variants.histogram import Histogram
-from bams3.variants.statistics import SHARES, SUBSTITUTIONS, TRANSITIONS, Statistics
+from bams3.variants.statistics import COMPARED, SHARES, SUBSTITUTIONS, TRANSITIONS, Statistics
 
 Spec = dict[str, Any]
 Rows = list[dict[str, Any]]
@@ -21,8 +21,6 @@ BARS = 50
 """Bars of a histogram, about."""
 CONTIGS = 30
 """Contigs that are drawn: those with the most variants."""
-SAMPLES = 40
-"""Samples that are drawn."""
 WINDOWS = 240
 """Windows along the longest contig."""
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
@@ -257,7 +255,7 @@ def _windows(counts: Statistics, contig: str, window: int, unit: float) -> Itera
 def _samples(counts: Statistics) -> Iterator[Plot]:
     if len(counts.samples) < 2:
         return
-    names = list(counts.samples)[:SAMPLES]
+    names = list(counts.samples)[:COMPARED]
     rows = [
         {"sample": name, "genotype": genotype, "count": getattr(counts.samples[name], genotype)}
         for name in names
@@ -265,7 +263,9 @@ def _samples(counts: Statistics) -> Iterator[Plot]:
     ]
     spec = _bars(rows, "sample", "variants", colour="genotype", horizontal=True)
     few = (
-        f" The first {SAMPLES} of {len(counts.samples):,}." if len(counts.samples) > SAMPLES else ""
+        f" The first {COMPARED} of {len(counts.samples):,}."
+        if len(counts.samples) > COMPARED
+        else ""
     )
     note = f"Variants that each sample carries, by genotype.{few}"
     yield _plot("samples", "Samples", note, rows, spec)

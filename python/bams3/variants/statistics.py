@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import os
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ LONGEST = 100
 """Indels of so many bases or more are counted together."""
 STRONGEST = 200
 """Calls that are listed."""
+COMPARED = 40
+"""Samples that are compared with each other: the first ones."""
 _QUALITY_STEP, _MOST_QUALITY = 10, 500
 
 
@@ -90,7 +93,7 @@ class Statistics:
         frequencies: Frequency among the samples, in `SHARES` bins.
         quality_by_fraction: Calls of samples by bin of quality and of fraction.
         density: Along the contigs.
-        shared: What samples have in common.
+        shared: What the first `COMPARED` samples have in common.
         strongest: Variants of the greatest quality; the first ones where there is no quality.
     """
 
@@ -178,7 +181,7 @@ def _counted(observed: Observed, progress: Callable[[int], None]) -> Statistics:
         observed.source,
         {name: SampleCounts() for name in observed.samples},
         observed.lengths,
-        Shared(len(observed.samples)),
+        Shared(min(len(observed.samples), COMPARED)),
         quality={name: Histogram() for name in ("SNVs", "indels", "others")},
         fractions={name: Counter() for name in ("het", "hom")},
     )
@@ -214,8 +217,8 @@ def _count(counts: Statistics, variant: Variant, numbers: dict[str, int]) -> Non
         counts.consequences[variant.consequence] += 1
     for carrier in variant.carriers:
         _count_carrier(counts, variant, carrier, kind, change)
-    if variant.carriers:
-        counts.shared.add(tuple(sorted(numbers[carrier.sample] for carrier in variant.carriers)))
+    compared = sorted(numbers[carrier.sample] for carrier in variant.carriers)
+    counts.shared.add(tuple(compared[: bisect_left(compared, COMPARED)]))
 
 
 def _count_carrier(
