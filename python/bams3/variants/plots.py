@@ -5,20 +5,27 @@ A specification says nothing of width or colours of the ground: who draws it add
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bams3.variants.histogram import Histogram
+from bams3.variants.charts import (
+    TOLD,
+    Rows,
+    Spec,
+    axis,
+    bars,
+    binned,
+    binned_x,
+    heat,
+    histogram,
+    nice,
+    share_x,
+    tooltip,
+)  # fmt: skip
 from bams3.variants.statistics import COMPARED, SHARES, SUBSTITUTIONS, TRANSITIONS, Statistics
 
-Spec = dict[str, Any]
-Rows = list[dict[str, Any]]
-
-BARS = 50
-"""Bars of a histogram, about."""
 CONTIGS = 30
 """Contigs that are drawn: those with the most variants."""
 WINDOWS = 240
@@ -56,7 +63,7 @@ def plots(counts: Statistics) -> list[Plot]:
 # ---- what was called -----------------------------------------------------------------------------
 def _kinds(counts: Statistics) -> Plot:
     rows = [{"kind": _KINDS[kind], "count": n} for kind, n in counts.kinds.most_common()]
-    spec = _bars(rows, "kind", "variants", horizontal=True)
+    spec = bars(rows, "kind", "variants")
     return _plot("kinds", "Kinds", "Alternative alleles by what they are.", rows, spec)
 
 
@@ -68,7 +75,7 @@ def _substitutions(counts: Statistics) -> Plot:
         }
         for name in SUBSTITUTIONS
     ]  # fmt: skip
-    spec = _bars(rows, "change", "SNVs", colour="class", horizontal=True)
+    spec = bars(rows, "change", "SNVs", colour="class")
     spec["height"] = 17 * len(rows)
     note = "SNVs by reference and alternative base."
     shown = rows if counts.kinds["snv"] else []
@@ -77,22 +84,22 @@ def _substitutions(counts: Statistics) -> Plot:
 
 def _indel_lengths(counts: Statistics) -> Plot:
     edge = _edge(counts.indel_lengths)
-    bars: Counter[int] = Counter()
+    joined: Counter[int] = Counter()
     for length, count in counts.indel_lengths.items():
-        bars[max(-edge, min(edge, length))] += count
+        joined[max(-edge, min(edge, length))] += count
     rows = [
         {
-            "from": n - 0.5, "to": n + 0.5, "length": n, "count": bars[n],
+            "from": n - 0.5, "to": n + 0.5, "length": n, "count": joined[n],
             "kind": "insertion" if n > 0 else "deletion",
         }
-        for n in sorted(bars)
+        for n in sorted(joined)
     ]  # fmt: skip
     x = {
         "field": "from", "type": "quantitative", "bin": {"binned": True},
         "scale": {"domain": [-edge - 1, edge + 1], "nice": False},
-        "axis": _axis("bases deleted (-) or inserted (+)"),
+        "axis": axis("bases deleted (-) or inserted (+)"),
     }  # fmt: skip
-    spec = _histogram(rows, x, "variants", "kind", ["length", "kind", "count"])
+    spec = histogram(rows, x, "variants", "kind", ["length", "kind", "count"])
     note = f"Insertions and deletions; {edge} stands for {edge} bases or more."
     return _plot("indel-lengths", "Indel lengths", note, rows, spec)
 
@@ -116,21 +123,21 @@ def _consequences(counts: Statistics) -> Iterator[Plot]:
             {"consequence": name.replace("_", " "), "count": n}
             for name, n in counts.consequences.most_common(15)
         ]
-        spec = _bars(rows, "consequence", "variants", horizontal=True)
+        spec = bars(rows, "consequence", "variants")
         note = "What variants do to genes, as annotated; the first one of each."
         yield _plot("consequences", "Consequences", note, rows, spec)
 
 
 # ---- how well ------------------------------------------------------------------------------------
 def _quality(counts: Statistics) -> Plot:
-    rows, note = _binned(counts.quality, "kind")
-    spec = _histogram(rows, _binned_x("QUAL (Phred)"), "variants", "kind", _TOLD)
+    rows, note = binned(counts.quality, "kind")
+    spec = histogram(rows, binned_x("QUAL (Phred)"), "variants", "kind", TOLD)
     return _plot("quality", "Quality", f"QUAL of the records.{note}", rows, spec)
 
 
 def _depth(counts: Statistics) -> Plot:
-    rows, note = _binned({"": counts.depth}, "kind")
-    spec = _histogram(rows, _binned_x("reads (DP)"), "calls", None, _TOLD)
+    rows, note = binned({"": counts.depth}, "kind")
+    spec = histogram(rows, binned_x("reads (DP)"), "calls", None, TOLD)
     text = f"Reads of samples over the variants that they carry.{note}"
     return _plot("depth", "Depth", text, rows, spec)
 
@@ -141,8 +148,8 @@ def _fractions(counts: Statistics) -> Plot:
         for name, bins in counts.fractions.items()
         for n in sorted(bins)
     ]
-    x = _share_x("reads that show the variant")
-    spec = _histogram(rows, x, "calls", "genotype", ["from", "to", "genotype", "count"])
+    x = share_x("reads that show the variant")
+    spec = histogram(rows, x, "calls", "genotype", ["from", "to", "genotype", "count"])
     note = "Share of the reads (AD) of a sample; about a half where it is heterozygous."
     return _plot("allele-fraction", "Allele fraction", note, rows, spec)
 
@@ -157,13 +164,13 @@ def _quality_by_fraction(counts: Statistics) -> Plot:
         "mark": {"type": "rect", "tooltip": True},
         "encoding": {
             "x": {"field": "quality", "type": "quantitative", "bin": {"binned": True},
-                  "axis": _axis("QUAL (Phred; 500 and more together)")},
+                  "axis": axis("QUAL (Phred; 500 and more together)")},
             "x2": {"field": "quality_to"},
             "y": {"field": "from", "type": "quantitative", "bin": {"binned": True},
-                  "scale": {"domain": [0, 1]}, "axis": _axis("allele fraction", ".0%")},
+                  "scale": {"domain": [0, 1]}, "axis": axis("allele fraction", ".0%")},
             "y2": {"field": "to"},
-            "color": {**_heat("calls"), "scale": {"type": "log"}},
-            "tooltip": _tooltip(["quality", "from", "count"]),
+            "color": {**heat("calls"), "scale": {"type": "log"}},
+            "tooltip": tooltip(["quality", "from", "count"]),
         },
     }  # fmt: skip
     note = "Calls of samples by both."
@@ -177,8 +184,8 @@ def _frequencies(counts: Statistics) -> Iterator[Plot]:
         rows = [
             {"from": n / SHARES, "to": (n + 1) / SHARES, "count": bins[n]} for n in sorted(bins)
         ]
-        x = _share_x("frequency among the samples")
-        spec = _histogram(rows, x, "variants", None, ["from", "to", "count"])
+        x = share_x("frequency among the samples")
+        spec = histogram(rows, x, "variants", None, ["from", "to", "count"])
         note = "Copies of the allele among all that were called (AC of AN)."
         yield _plot("allele-frequency", "Allele frequency", note, rows, spec)
 
@@ -187,17 +194,17 @@ def _frequencies(counts: Statistics) -> Iterator[Plot]:
 def _density(counts: Statistics) -> Plot:
     names = _drawn_contigs(counts)
     start, end = _span(counts, names)
-    window = counts.density.window * _nice((end - start) / counts.density.window / WINDOWS)
+    window = counts.density.window * nice((end - start) / counts.density.window / WINDOWS)
     unit, name = (1e6, "Mb") if end - start >= 2e6 else (1e3, "kb")
     rows = [row for contig in names for row in _windows(counts, contig, window, unit)]
     one = f" on {names[0]}" if len(names) == 1 else ""
     x = {
         "field": "from", "type": "quantitative", "bin": {"binned": True},
         "scale": {"domain": [start / unit, end / unit], "nice": False},
-        "axis": _axis(f"position{one} ({name})"),
+        "axis": axis(f"position{one} ({name})"),
     }  # fmt: skip
     if one:
-        spec = _histogram(rows, x, "variants", None, ["window", "count"])
+        spec = histogram(rows, x, "variants", None, ["window", "count"])
     else:
         spec = _strips(x, len(names))
     spec["params"] = [
@@ -219,7 +226,7 @@ def _strips(x: Spec, contigs: int) -> Spec:
         "encoding": {
             "x": x, "x2": {"field": "to"},
             "y": {"field": "contig", "type": "nominal", "sort": None, "axis": {"title": None}},
-            "color": _heat("variants"), "tooltip": _tooltip(["window", "count"]),
+            "color": heat("variants"), "tooltip": tooltip(["window", "count"]),
         },
     }  # fmt: skip
 
@@ -261,7 +268,7 @@ def _samples(counts: Statistics) -> Iterator[Plot]:
         for name in names
         for genotype in ("het", "hom", "hemi")
     ]
-    spec = _bars(rows, "sample", "variants", colour="genotype", horizontal=True)
+    spec = bars(rows, "sample", "variants", colour="genotype")
     few = (
         f" The first {COMPARED} of {len(counts.samples):,}."
         if len(counts.samples) > COMPARED
@@ -269,6 +276,10 @@ def _samples(counts: Statistics) -> Iterator[Plot]:
     )
     note = f"Variants that each sample carries, by genotype.{few}"
     yield _plot("samples", "Samples", note, rows, spec)
+    yield _shared(counts, names, few)
+
+
+def _shared(counts: Statistics, names: Sequence[str], few: str) -> Plot:
     matrix = counts.shared.matrix()
     pairs = [
         {"sample": one, "other": other, "count": matrix[a][b],
@@ -282,13 +293,13 @@ def _samples(counts: Statistics) -> Iterator[Plot]:
         "height": 20 * len(names),
         "encoding": {
             "x": {"field": "sample", **axes}, "y": {"field": "other", **axes},
-            "color": {**_heat("shared"), "field": "share", "scale": {"domain": [0, 1]}},
-            "tooltip": _tooltip(["sample", "other", "count", "share"]),
+            "color": {**heat("shared"), "field": "share", "scale": {"domain": [0, 1]}},
+            "tooltip": tooltip(["sample", "other", "count", "share"]),
         },
     }  # fmt: skip
     together["encoding"]["color"]["legend"] = {"format": ".0%"}  # type: ignore[index]
     note = f"Variants of two samples that both carry, of those that at least one carries.{few}"
-    yield _plot("shared", "In common", note, pairs, together)
+    return _plot("shared", "In common", note, pairs, together)
 
 
 def _jaccard(matrix: Sequence[Sequence[int]], a: int, b: int) -> float:
@@ -296,152 +307,8 @@ def _jaccard(matrix: Sequence[Sequence[int]], a: int, b: int) -> float:
     return matrix[a][b] / either if either else 0.0
 
 
-# ---- parts of specifications ---------------------------------------------------------------------
-_TOLD = ("from", "to", "kind", "count")
-_FORMATS = {"count": ",d", "share": ".1%"}
-_NUMBER = ",.6~f"
-
-
 def _plot(name: str, title: str, note: str, rows: Rows, spec: Spec, wide: bool = False) -> Plot:
     if not any(row["count"] for row in rows):
         return Plot(name, title, "There is nothing to be drawn: no such values.", None, wide)
     whole = {"$schema": _SCHEMA, "data": {"values": rows}, "height": 220, **spec}
     return Plot(name, title, note, whole, wide)
-
-
-def _bars(
-    rows: Rows, field: str, title: str, colour: str | None = None, horizontal: bool = False
-) -> Spec:
-    """Return bars of named things, in the order of the rows."""
-    names = {"field": field, "type": "nominal", "sort": None,
-             "axis": {"title": None, "labelAngle": 0, "labelLimit": 180}}  # fmt: skip
-    counts = {"field": "count", "type": "quantitative", "axis": _counts(title)}
-    fields = [field, *([colour] if colour else []), "count"]
-    spec: Spec = {
-        "mark": {"type": "bar", "tooltip": True, "cornerRadiusEnd": 2},
-        "encoding": {
-            **({"y": names, "x": counts} if horizontal else {"x": names, "y": counts}),
-            "tooltip": _tooltip(fields),
-        },
-    }
-    if horizontal:
-        spec["height"] = 26 * len({row[field] for row in rows})
-    if colour:
-        spec["encoding"]["color"] = _colour(colour, rows)
-    return spec
-
-
-def _histogram(rows: Rows, x: Spec, title: str, colour: str | None, told: Sequence[str]) -> Spec:
-    """Return bars between the fields `from` and `to`, one on the other where there are colours."""
-    known = [name for name in told if rows and name in rows[0]]
-    spec: Spec = {
-        "mark": {"type": "bar", "tooltip": True, "binSpacing": 1},
-        "encoding": {
-            "x": x, "x2": {"field": "to"},
-            "y": {"field": "count", "type": "quantitative", "axis": _counts(title), "stack": True},
-            "tooltip": _tooltip(known),
-        },
-    }  # fmt: skip
-    if colour:
-        spec["encoding"]["color"] = _colour(colour, rows)
-    return spec
-
-
-def _binned(histograms: Mapping[str, Histogram], field: str) -> tuple[Rows, str]:
-    """Return bars over equal bins, and a note where the last one is open."""
-    filled = {name: values for name, values in histograms.items() if values.count}
-    if not filled:
-        return [], ""
-    width = max(values.width for values in filled.values())
-    edge = max(values.quantile(0.995) or 0 for values in filled.values()) + width
-    step = width * _nice(edge / width / BARS)
-    last = math.ceil(edge / step) - 1
-    rows = []
-    for name, values in filled.items():
-        bars: Counter[int] = Counter()
-        for number, count in values.counts.items():
-            bars[min(last, number * values.width // step)] += count
-        label = {field: name} if name else {}
-        rows += [
-            {"from": n * step, "to": (n + 1) * step, **label, "count": bars[n]}
-            for n in sorted(bars)
-        ]
-    greatest = max(values.greatest or 0 for values in filled.values())
-    over = greatest >= (last + 1) * step
-    return rows, f" The last bar holds all above, up to {greatest:,.0f}." if over else ""
-
-
-def _nice(least: float) -> int:
-    """Return the smallest of 1, 2, 5, 10, 20, ... that is not below."""
-    power = 1
-    while True:
-        for number in (power, 2 * power, 5 * power):
-            if number >= least:
-                return number
-        power *= 10
-
-
-def _binned_x(title: str) -> Spec:
-    return {"field": "from", "type": "quantitative", "bin": {"binned": True}, "axis": _axis(title)}
-
-
-def _share_x(title: str) -> Spec:
-    return {
-        "field": "from", "type": "quantitative", "bin": {"binned": True},
-        "scale": {"domain": [0, 1]}, "axis": _axis(title, ".0%"),
-    }  # fmt: skip
-
-
-def _axis(title: str, numbers: str = _NUMBER) -> Spec:
-    return {"title": title, "format": numbers}
-
-
-def _counts(title: str) -> Spec:
-    return {**_axis(title), "tickMinStep": 1, "tickCount": 5}
-
-
-def _colour(field: str, rows: Rows) -> Spec:
-    order = list(dict.fromkeys(row[field] for row in rows))
-    legend = {"title": None, "orient": "top"}
-    return {"field": field, "type": "nominal", "scale": {"domain": order}, "legend": legend}
-
-
-def _heat(title: str) -> Spec:
-    return {"field": "count", "type": "quantitative", "title": title, "legend": {"format": ",d"}}
-
-
-def _tooltip(fields: Sequence[str]) -> Rows:
-    quantities = {"count", "share", "from", "to", "quality", "length"}
-    return [
-        {"field": name, "type": "quantitative" if name in quantities else "nominal",
-         **({"format": _FORMATS[name]} if name in _FORMATS else {})}
-        for name in fields
-    ]  # fmt: skip
-
-
-# ---- colours -------------------------------------------------------------------------------------
-def theme(dark: bool, font: str = "system-ui, sans-serif") -> Spec:
-    """Return the Vega configuration for a light or a dark ground."""
-    text, soft, line = (
-        ("#e4eaf0", "#93a1af", "#2a343e") if dark else ("#17212b", "#5a6875", "#dde3e9")
-    )
-    colours = (
-        ["#2dd4bf", "#f0a35e", "#9aa8ff", "#e879a6"] if dark
-        else ["#0f766e", "#d97706", "#4f5bd5", "#be185d"]
-    )  # fmt: skip
-    heat = ["#17303a", "#2dd4bf", "#f7fee7"] if dark else ["#d9f0ed", "#0f766e", "#072b28"]
-    labels = {
-        "labelColor": soft, "titleColor": soft, "labelFontSize": 11, "titleFontSize": 11.5,
-        "titleFontWeight": 500,
-    }  # fmt: skip
-    return {
-        "background": None,
-        "font": font,
-        "view": {"stroke": None},
-        "title": {"color": text},
-        "axis": {**labels, "gridColor": line, "domainColor": line, "tickColor": line},
-        "axisBand": {"grid": False},
-        "legend": {**labels, "symbolType": "square"},
-        "bar": {"color": colours[0]},
-        "range": {"category": colours, "heatmap": heat, "ramp": heat},
-    }

@@ -22,8 +22,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import bams3
 from bams3.config import StorageOptions
 from bams3.errors import UsageError
+from bams3.variants.charts import theme
 from bams3.variants.objects import Object
-from bams3.variants.plots import Plot, plots, theme
+from bams3.variants.plots import Plot, plots
 from bams3.variants.statistics import Statistics, ratio, zygosity_of
 from bams3.variants.vcf import kind_of
 
