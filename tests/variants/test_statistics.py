@@ -28,7 +28,7 @@ from bams3.variants.store import open_store as open_calls
 from bams3.variants.vcf import Call
 from tests.cli.run import bams3_
 from tests.variants.bcftools_stats import bundled, column, stats_of, summary
-from tests.variants.made_vcf import write_vcf
+from tests.variants.made_vcf import HEADER, write_vcf
 
 FILES = (
     "derived/na12878_grch37_chr20_10.0-10.1Mb/HG001_v3.3.2.truth.hg19.vcf.gz",
@@ -45,6 +45,7 @@ FILES = (
     "nucleus/test_vaf.vcf",
     "pysam/tests/pysam_data/ex1.vcf.gz",
 )
+ENDINGS = (".vcf", ".vcf.gz", ".bcf")
 GENERATED = ("one", "many", "haploid", "no samples", "none")
 
 
@@ -306,6 +307,36 @@ def test_what_is_not_there_or_no_vcf(tmp_path: Path) -> None:
     (tmp_path / "y.vcf").write_text(text + "c\t5\t.\tA\tC\t.\t.\t.\nc\tx\n")
     with pytest.raises(InputError, match=r"y\.vcf"):
         statistics(tmp_path / "y.vcf")
+
+
+def test_files_of_others_are_counted_or_refused(shared_data: Path) -> None:
+    """Whatever is in them, and however they are broken."""
+    found = [path for path in sorted(shared_data.rglob("*")) if path.name.endswith(ENDINGS)]
+    counted = 0
+    for path in found:
+        try:
+            json.dumps(statistics(path).to_json(), allow_nan=False)
+            counted += 1
+        except (InputError, CorruptError) as error:
+            assert path.name in str(error) or str(path) in str(error)
+    assert counted > 100
+
+
+def test_numbers_that_are_none(tmp_path: Path) -> None:
+    rows = ["NaN\t.\tAF=nan", "Inf\t.\tAF=7", "-5\tPASS\tAF=.", ".\tq10;s50\tAC=3;AN=0"]
+    path = tmp_path / "odd.vcf"
+    head = (
+        '##FILTER=<ID=s50,Description="x">\n##INFO=<ID=AC,Number=A,Type=Integer,Description="x">\n'
+    )
+    head += '##INFO=<ID=AN,Number=1,Type=Integer,Description="x">\n##contig=<ID=c>\n'
+    head += "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    lines = (f"c\t{n}\t.\tA\tC\t{row}\n" for n, row in enumerate(rows, 1))
+    path.write_text(HEADER + head + "".join(lines))
+    counts = statistics(path)
+    assert counts.variants == 4 and not counts.frequencies
+    assert counts.quality["SNVs"].missing == 4 and counts.quality["SNVs"].count == 0
+    assert counts.filters == Counter({".": 2, "PASS": 1, "q10": 1, "s50": 1})
+    json.dumps(counts.to_json(), allow_nan=False)
 
 
 # ---- objects, and the command --------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -91,12 +92,18 @@ def observe(
         return
     url = os.fspath(calls)
     with _opened(url, storage) as file:
-        lengths = {contig.name: contig.length or 0 for contig in file.header.contigs.values()}
+        lengths = _lengths(file.header)
         samples = [str(name) for name in file.header.samples]
         yield Observed(url, samples, lengths, _of_file(file, url))
 
 
 # ---- a file --------------------------------------------------------------------------------------
+def _lengths(header: pysam.VariantHeader) -> dict[str, int]:
+    """Return the lengths of contigs; pysam's own mapping fails where numbers of contigs lack."""
+    lines = (record for record in header.records if record.type == "CONTIG")
+    return {line["ID"]: int(line.get("length") or 0) for line in lines}
+
+
 @contextmanager
 def _opened(url: str, storage: StorageOptions | None) -> Iterator[pysam.VariantFile]:
     check_whole(url, storage)
@@ -152,7 +159,7 @@ def _variants(record: pysam.VariantRecord, annotated: Annotation) -> Sequence[Va
         for name, values in record.samples.items()
     ]
     called = sum(len(alleles) for _, _, alleles in genotypes)
-    qual = None if record.qual is None else float(record.qual)
+    qual = _quality(record.qual)
     filters = ";".join(map(str, record.filter.keys())) or "."
     found = []
     for number, alt in enumerate(record.alts or (), 1):
@@ -169,6 +176,11 @@ def _variants(record: pysam.VariantRecord, annotated: Annotation) -> Sequence[Va
     return found
 
 
+def _quality(value: float | None) -> float | None:
+    """Return QUAL with the digits that 32 bits have; None where it is no finite number."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.7g}")
+
+
 def _carrier(
     name: str, values: pysam.VariantRecordSample, alleles: Sequence[int], number: int
 ) -> Carrier:
@@ -180,24 +192,25 @@ def _carrier(
 
 def _fraction(depths: Sequence[Any], number: int) -> float | None:
     """Return an allele's share of the reads; None where the file has something else as AD."""
-    known = [depth if isinstance(depth, int) else 0 for depth in depths]
+    known = [max(depth, 0) if isinstance(depth, int) else 0 for depth in depths]
     total = sum(known)
-    return known[number] / total if total > 0 and number < len(known) else None
+    return known[number] / total if total and number < len(known) else None
 
 
 def _stated(record: pysam.VariantRecord, number: int) -> float | None:
-    """Return the frequency that INFO states: AF, or AC of AN."""
+    """Return the frequency that INFO states: AF, or AC of AN; None where that is no share."""
     frequency = _at(record.info.get("AF"), number)
-    if frequency is not None:
-        return float(frequency)
-    count, called = _at(record.info.get("AC"), number), record.info.get("AN")
-    return count / called if count is not None and called else None
+    if frequency is None:
+        count, called = _at(record.info.get("AC"), number), _at(record.info.get("AN"), 1)
+        frequency = count / called if count is not None and called else None
+    return frequency if frequency is not None and 0 <= frequency <= 1 else None
 
 
-def _at(values: Any, number: int) -> Any:
+def _at(values: Any, number: int) -> float | None:
+    """Return the value of an allele; None where there is none, or no number."""
     if isinstance(values, tuple):
-        return values[number - 1] if number <= len(values) else None
-    return values
+        values = values[number - 1] if number <= len(values) else None
+    return values if isinstance(values, int | float) else None
 
 
 Annotation = Callable[["pysam.VariantRecord"], Told]
