@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -175,7 +176,7 @@ def test_annotated_calls_show_what_they_do(tab: Tab, tmp_path: Path) -> None:
     assert sum(counts.consequences.values()) > 100
     heads = tab.run("return document.querySelector('#strongest thead').innerText")
     assert "Gene" in heads and "Consequence" in heads
-    assert "nothing to be drawn" in tab.run("return document.getElementById('plots').innerText")
+    assert "have no QUAL" in tab.run("return document.getElementById('plots').innerText")
 
 
 def test_the_table_is_sorted_and_filtered(tab: Tab, many: Statistics, tmp_path: Path) -> None:
@@ -283,3 +284,5 @@ def test_without_the_extra_the_error_names_it(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2 and "bams3[report]" in done.stderr
     assert not (tmp_path / "x.html").exists()
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert "report" in project["optional-dependencies"]

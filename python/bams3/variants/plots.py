@@ -267,6 +267,7 @@ def _samples(counts: Statistics) -> Iterator[Plot]:
         {"sample": name, "genotype": genotype, "count": getattr(counts.samples[name], genotype)}
         for name in names
         for genotype in ("het", "hom", "hemi")
+        if getattr(counts.samples[name], genotype)
     ]
     spec = bars(rows, "sample", "variants", colour="genotype")
     few = (
@@ -307,8 +308,17 @@ def _jaccard(matrix: Sequence[Sequence[int]], a: int, b: int) -> float:
     return matrix[a][b] / either if either else 0.0
 
 
+_EMPTY = {
+    "substitutions": "There are no SNVs.", "indel-lengths": "There are no indels.",
+    "quality": "The records have no QUAL.", "depth": "The calls have no depths (DP).",
+    "allele-fraction": "The calls have no depths by allele (AD).",
+    "quality-fraction": "The calls lack QUAL, or depths by allele (AD).",
+    "allele-frequency": "The records have neither genotypes nor frequencies (AF).",
+}  # fmt: skip
+
+
 def _plot(name: str, title: str, note: str, rows: Rows, spec: Spec, wide: bool = False) -> Plot:
     if not any(row["count"] for row in rows):
-        return Plot(name, title, "There is nothing to be drawn: no such values.", None, wide)
+        return Plot(name, title, _EMPTY.get(name, "There are no variants."), None, wide)
     whole = {"$schema": _SCHEMA, "data": {"values": rows}, "height": 220, **spec}
     return Plot(name, title, note, whole, wide)

@@ -37,7 +37,7 @@ PAGE = Path(__file__).with_name("page")
 AROUND = 60
 """Bases shown left and right of a variant in the browser."""
 _WIDTHS = {False: 520, True: 1080}
-_CARRIERS = 4
+_CARRIERS = 2
 
 
 # ---- pictures ------------------------------------------------------------------------------------
