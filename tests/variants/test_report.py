@@ -266,6 +266,14 @@ def test_the_command(any_store_url: str, tmp_path: Path) -> None:
     assert {entry.key for entry in store.list("plots")} >= {"plots/kinds.svg", "plots/density.svg"}
 
 
+def test_calls_are_not_taken_for_a_page(tmp_path: Path) -> None:
+    calls = write_vcf(tmp_path / "calls.vcf.gz", ["a"], records=3)
+    before = calls.read_bytes()
+    assert bams3_("variants", "report", calls, "-o", calls).code == 2
+    assert bams3_("variants", "report", calls, "-o", calls, "--server", "x").code == 2
+    assert calls.read_bytes() == before
+
+
 def test_a_report_of_a_store(tmp_path: Path) -> None:
     calls = write_vcf(tmp_path / "calls.vcf.gz", ["a", "b"], records=60)
     url = f"sqlite:///{tmp_path}/calls.db"

@@ -158,8 +158,9 @@ def report(
     bams3 variants report --store sqlite:///calls.db -o report.html --png plots
     bams3 variants report x.vcf.gz --server 'http://127.0.0.1:8080/#sample=run/x'
     """
-    from bams3.variants.report import pictures, report, write
+    from bams3.variants.report import check_request, pictures, report, write
 
+    check_request(output, server)
     with _opened(calls, store, storage) as source:
         counts = _counted(source, "report", quiet, storage)
     write(output, report(counts, server=server).encode(), storage)

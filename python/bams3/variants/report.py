@@ -82,6 +82,25 @@ def _converter() -> ModuleType:
     return vl_convert
 
 
+def check_server(server: str | None) -> None:
+    """Check that links can lead to an address. Raises UsageError: it is no web address."""
+    if server is not None and urlsplit(server).scheme not in ("http", "https"):
+        raise UsageError(f"{server}: is no web address", "give that of bams3 serve: http://...")
+
+
+def check_request(output: str, server: str | None) -> None:
+    """Check what was asked before calls are counted, which may take minutes.
+
+    Raises:
+        UsageError: The output is no name for a page, the server no web address, or the extra
+            `report` is not installed.
+    """
+    if not output.endswith((".html", ".htm")):
+        raise UsageError(f"{output}: is no name for a page", "end it with .html")
+    check_server(server)
+    _converter()
+
+
 # ---- the page ------------------------------------------------------------------------------------
 def report(counts: Statistics, *, server: str | None = None) -> str:
     """Return the report as HTML.
@@ -94,7 +113,7 @@ def report(counts: Statistics, *, server: str | None = None) -> str:
     Raises:
         UsageError: The address is no web address; or the extra `report` is not installed.
     """
-    _check_server(server)
+    check_server(server)
     all_plots = plots(counts)
     specs = {plot.name: plot.spec for plot in all_plots if plot.spec is not None}
     themes = {"light": theme(dark=False), "dark": theme(dark=True)}
@@ -282,11 +301,6 @@ def _carriers(variant: Variant) -> str:
 
 
 # ---- links ---------------------------------------------------------------------------------------
-def _check_server(server: str | None) -> None:
-    if server is not None and urlsplit(server).scheme not in ("http", "https"):
-        raise UsageError(f"{server}: is no web address", "give that of bams3 serve: http://...")
-
-
 def locus_link(server: str, contig: str, pos: int, bases: int) -> str:
     """Return the address of a place in the page of `bams3 serve`.
 
