@@ -155,7 +155,7 @@ def test_c10_what_the_package_asks_for_is_what_it_imports() -> None:
 
 
 def test_c14_every_option_of_the_help_is_taken() -> None:
-    for name in ("call", "verify-scatter", "compare"):
+    for name in ("call", "verify-scatter", "compare", "stats", "report", "annotate"):
         assert bams3_("variants", name, "--help").code == 0
     done = bams3_("variants", "call", "--reigon", "x")
     assert done.code == 2 and "--region" in done.err

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bams3.cli import variant_store
+from bams3.cli import variant_report, variant_store
 from bams3.cli.options import (
     SIZE,
     Command,
@@ -307,6 +307,6 @@ def _table(found: Comparison) -> str:
     return "\n".join(lines)
 
 
-for _command in variant_store.COMMANDS:
+for _command in (*variant_store.COMMANDS, *variant_report.COMMANDS):
     variants.add_command(_command)
 COMMANDS = (variants,)

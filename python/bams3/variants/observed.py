@@ -1,0 +1,258 @@
+"""What statistics are made of: the variants of each site, from a file or a store, as they come."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bams3.config import StorageOptions
+from bams3.errors import CorruptError, InputError
+from bams3.storage import open_input
+from bams3.variants.genes import Annotations, Told
+from bams3.variants.objects import Object
+from bams3.variants.pipes import Feeder
+from bams3.variants.store import Selection, Store
+from bams3.variants.vcf import Call, open_vcf
+
+if TYPE_CHECKING:
+    import pysam
+
+_NO_VARIANTS = {".", "*", "<*>", "<NON_REF>", "<X>"}
+_BGZF_MAGIC = b"\x1f\x8b\x08\x04"
+_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+_BLOCK = 1 << 20
+
+
+class Carrier(NamedTuple):
+    """A sample that has an allele: copies of all that were called, reads, and their share."""
+
+    sample: str
+    copies: int
+    ploidy: int
+    depth: int | None
+    fraction: float | None
+
+
+class Variant(NamedTuple):
+    """One alternative allele; `pos` is 0-based, `frequency` that among the samples, 0 to 1."""
+
+    contig: str
+    pos: int
+    ref: str
+    alt: str
+    qual: float | None
+    filter: str
+    carriers: Sequence[Carrier]
+    frequency: float | None
+    gene: str | None
+    consequence: str | None
+
+
+Sites = Iterator[Sequence[Variant]]
+"""The variants of each record; none where it holds the reference alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Calls to be looked at, once.
+
+    Attributes:
+        source: Where they are.
+        samples: Names.
+        lengths: Of contigs, as far as they are known.
+        sites: What there is.
+    """
+
+    source: str
+    samples: Sequence[str]
+    lengths: dict[str, int]
+    sites: Sites
+
+
+@contextmanager
+def observe(
+    calls: str | os.PathLike[str] | Store, storage: StorageOptions | None = None
+) -> Iterator[Observed]:
+    """Open calls: the address of a VCF or BCF file, or a store.
+
+    Raises:
+        InputError: It is not VCF, or damaged.
+        CorruptError: The file is cut off.
+        NotFoundError: There is no such file.
+    """
+    if isinstance(calls, Store):
+        yield _of_store(calls)
+        return
+    url = os.fspath(calls)
+    with _opened(url, storage) as file:
+        lengths = _lengths(file.header)
+        samples = [str(name) for name in file.header.samples]
+        yield Observed(url, samples, lengths, _of_file(file, url))
+
+
+# ---- a file --------------------------------------------------------------------------------------
+def _lengths(header: pysam.VariantHeader) -> dict[str, int]:
+    """Return the lengths of contigs; pysam's own mapping fails where numbers of contigs lack."""
+    lines = (record for record in header.records if record.type == "CONTIG")
+    return {line["ID"]: int(line.get("length") or 0) for line in lines}
+
+
+@contextmanager
+def _opened(url: str, storage: StorageOptions | None) -> Iterator[pysam.VariantFile]:
+    check_whole(url, storage)
+    if "://" not in url:
+        with open_vcf(url) as file:
+            yield file
+        return
+    with tempfile.TemporaryDirectory(prefix="bams3-calls-") as name:
+        path = Path(name) / "calls"
+        feeder = Feeder(path, blocks(url, storage))
+        feeder.start()
+        try:
+            with open_vcf(path) as file:
+                yield file
+        except InputError as error:
+            feeder.let_go()
+            feeder.check()  # the store's failure, where it is that
+            raise InputError(error.message.replace(str(path), url), error.hint) from error
+        finally:
+            feeder.close()
+
+
+def check_whole(url: str, storage: StorageOptions | None) -> None:
+    """Check that a compressed file has its end. Raises CorruptError, NotFoundError."""
+    file = Object.at(url, storage)
+    with closing(file):
+        size = file.head().size
+        if size < len(_BGZF_END) or file.get(0, len(_BGZF_MAGIC)) != _BGZF_MAGIC:
+            return
+        if file.get(size - len(_BGZF_END), size) != _BGZF_END:
+            raise CorruptError(f"{url}: is cut off, it has no end marker", "copy it again")
+
+
+def blocks(url: str, storage: StorageOptions | None) -> Iterator[bytes]:
+    """Yield the bytes of an object in its order."""
+    with open_input(url, storage) as source:
+        while block := source.read(_BLOCK):
+            yield block
+
+
+def _of_file(file: pysam.VariantFile, url: str) -> Sites:
+    annotated = _annotation(file)
+    try:
+        for record in file:
+            yield _variants(record, annotated)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{url}: {error}") from error
+
+
+def _variants(record: pysam.VariantRecord, annotated: Annotation) -> Sequence[Variant]:
+    genotypes = [
+        (str(name), values, [n for n in values.get("GT") or () if n is not None])
+        for name, values in record.samples.items()
+    ]
+    called = sum(len(alleles) for _, _, alleles in genotypes)
+    qual = _quality(record.qual)
+    filters = ";".join(map(str, record.filter.keys())) or "."
+    found = []
+    for number, alt in enumerate(record.alts or (), 1):
+        if alt not in _NO_VARIANTS:
+            carriers = [
+                _carrier(name, values, alleles, number)
+                for name, values, alleles in genotypes
+                if number in alleles
+            ]
+            copies = sum(carrier.copies for carrier in carriers)
+            frequency = copies / called if called else _stated(record, number)
+            place = (record.contig, record.start, record.ref or "N", alt, qual, filters)
+            found.append(Variant(*place, carriers, frequency, *annotated(record)))
+    return found
+
+
+def _quality(value: float | None) -> float | None:
+    """Return QUAL with the digits that 32 bits have; None where it is no finite number."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.7g}")
+
+
+def _carrier(
+    name: str, values: pysam.VariantRecordSample, alleles: Sequence[int], number: int
+) -> Carrier:
+    depth, depths = values.get("DP"), values.get("AD")
+    depth = depth if isinstance(depth, int) else None
+    fraction = _fraction(depths, number) if isinstance(depths, tuple) else None
+    return Carrier(name, alleles.count(number), len(alleles), depth, fraction)
+
+
+def _fraction(depths: Sequence[Any], number: int) -> float | None:
+    """Return an allele's share of the reads; None where the file has something else as AD."""
+    known = [max(depth, 0) if isinstance(depth, int) else 0 for depth in depths]
+    total = sum(known)
+    return known[number] / total if total and number < len(known) else None
+
+
+def _stated(record: pysam.VariantRecord, number: int) -> float | None:
+    """Return the frequency that INFO states: AF, or AC of AN; None where that is no share."""
+    frequency = _at(record.info.get("AF"), number)
+    if frequency is None:
+        count, called = _at(record.info.get("AC"), number), _at(record.info.get("AN"), 1)
+        frequency = count / called if count is not None and called else None
+    return frequency if frequency is not None and 0 <= frequency <= 1 else None
+
+
+def _at(values: Any, number: int) -> float | None:
+    """Return the value of an allele; None where there is none, or no number."""
+    if isinstance(values, tuple):
+        values = values[number - 1] if number <= len(values) else None
+    return values if isinstance(values, int | float) else None
+
+
+Annotation = Callable[["pysam.VariantRecord"], Told]
+"""Returns gene and consequence of a record."""
+
+
+def _annotation(file: pysam.VariantFile) -> Annotation:
+    if "BCSQ" not in file.header.info:
+        return lambda record: (None, None)
+    notes = Annotations()
+    return lambda record: notes.of(record.contig, record.info.get("BCSQ"))
+
+
+# ---- a store -------------------------------------------------------------------------------------
+def _of_store(store: Store) -> Observed:
+    header = store.header()
+    sites = _sites(store.query(Selection()), len(header.samples))
+    return Observed(store.url, header.samples, dict(header.contigs), sites)
+
+
+def _sites(calls: Iterator[Call], samples: int) -> Sites:
+    for _, site in groupby(calls, key=lambda call: (call.contig, call.pos, call.ref)):
+        yield [
+            _of_calls([*group], samples) for _, group in groupby(site, key=lambda call: call.alt)
+        ]
+
+
+def _of_calls(calls: Sequence[Call], samples: int) -> Variant:
+    """Join the calls of one allele. Samples without it count as having the reference."""
+    first = calls[0]
+    carriers = [_of_call(call) for call in calls]
+    ploidy = max(carrier.ploidy for carrier in carriers)
+    called = sum(carrier.ploidy for carrier in carriers) + ploidy * (samples - len(carriers))
+    frequency = sum(carrier.copies for carrier in carriers) / called if called else None
+    return Variant(
+        first.contig, first.pos, first.ref, first.alt, first.qual, first.filter, carriers,
+        frequency, first.gene, first.consequence,
+    )  # fmt: skip
+
+
+def _of_call(call: Call) -> Carrier:
+    alleles = [part for part in call.genotype.replace("|", "/").split("/") if part.isdigit()]
+    others = {part for part in alleles if part != "0"}
+    copies = sum(part != "0" for part in alleles) if len(others) == 1 else 1
+    return Carrier(call.sample, copies, len(alleles), call.depth, call.allele_fraction)

@@ -1,0 +1,321 @@
+"""Statistics of calls, counted as they come: memory does not grow with their number.
+
+What is counted are variants: alternative alleles of sites. So the numbers of a file are those of
+the file split into one allele a record (`bcftools norm -m -any`), as `variants call` writes it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bams3.config import StorageOptions
+from bams3.variants.histogram import Density, Histogram, Shared
+from bams3.variants.observed import Carrier, Observed, Variant, observe
+from bams3.variants.store import Store
+from bams3.variants.vcf import Kind, kind_of, trimmed
+
+TRANSITIONS = frozenset({"A>G", "G>A", "C>T", "T>C"})
+SUBSTITUTIONS = tuple(f"{a}>{b}" for a in "ACGT" for b in "ACGT" if a != b)
+SHARES = 50
+"""Bins of a share, from 0 to 1."""
+LONGEST = 100
+"""Indels of so many bases or more are counted together."""
+STRONGEST = 200
+"""Calls that are listed."""
+COMPARED = 40
+"""Samples that are compared with each other: the first ones."""
+_QUALITY_STEP, _MOST_QUALITY = 10, 500
+
+
+@dataclass(slots=True)
+class SampleCounts:
+    """What one sample carries.
+
+    Attributes:
+        variants: Alternative alleles.
+        kinds: The same by kind.
+        het: Those beside another allele.
+        hom: Those that are all that was called, with two copies or more.
+        hemi: Those that are all that was called, with one copy.
+        transitions: Among the SNVs.
+        transversions: Among the SNVs.
+        alone: Those that no other sample carries.
+        depth: Reads over them.
+    """
+
+    variants: int = 0
+    kinds: Counter[Kind] = field(default_factory=Counter)
+    het: int = 0
+    hom: int = 0
+    hemi: int = 0
+    transitions: int = 0
+    transversions: int = 0
+    alone: int = 0
+    depth: Histogram = field(default_factory=Histogram)
+
+    @property
+    def ti_tv(self) -> float | None:
+        """Transitions for each transversion; None where there is no transversion."""
+        return ratio(self.transitions, self.transversions)
+
+    @property
+    def het_hom(self) -> float | None:
+        """Heterozygous for each homozygous one; None where there is no homozygous one."""
+        return ratio(self.het, self.hom)
+
+
+@dataclass(slots=True)
+class Statistics:
+    """Counts of calls.
+
+    Attributes:
+        source: Where the calls are.
+        samples: What each sample carries, by its name.
+        lengths: Of contigs, in bases, as far as they are known.
+        records: Records, those without a variant included; of a store, sites.
+        variants: Alternative alleles.
+        multiallelic: Records with more than one.
+        kinds: Variants by kind.
+        filters: Variants by each filter; "PASS", or "." where none was applied.
+        substitutions: SNVs by reference and alternative base, "A>C".
+        indel_lengths: Variants by bases inserted (positive) or deleted (negative); the outermost
+            lengths, `LONGEST`, are of that many bases or more.
+        consequences: Variants by what they do, where they were annotated.
+        quality: QUAL by "SNVs", "indels" and "others"; each variant once.
+        depth: Reads of samples over the variants that they carry.
+        fractions: Share of reads that show the variant, by "het" and "hom", in `SHARES` bins.
+        frequencies: Frequency among the samples, in `SHARES` bins.
+        quality_by_fraction: Calls of samples by bin of quality and of fraction.
+        density: Along the contigs.
+        shared: What the first `COMPARED` samples have in common.
+        strongest: Variants of the greatest quality; the first ones where there is no quality.
+    """
+
+    source: str
+    samples: dict[str, SampleCounts]
+    lengths: dict[str, int]
+    shared: Shared
+    records: int = 0
+    variants: int = 0
+    multiallelic: int = 0
+    kinds: Counter[Kind] = field(default_factory=Counter)
+    filters: Counter[str] = field(default_factory=Counter)
+    substitutions: Counter[str] = field(default_factory=Counter)
+    indel_lengths: Counter[int] = field(default_factory=Counter)
+    consequences: Counter[str] = field(default_factory=Counter)
+    quality: dict[str, Histogram] = field(default_factory=dict)
+    depth: Histogram = field(default_factory=Histogram)
+    fractions: dict[str, Counter[int]] = field(default_factory=dict)
+    frequencies: Counter[int] = field(default_factory=Counter)
+    quality_by_fraction: Counter[tuple[int, int]] = field(default_factory=Counter)
+    density: Density = field(default_factory=Density)
+    strongest: list[Variant] = field(default_factory=list)
+
+    @property
+    def transitions(self) -> int:
+        """SNVs within the purines, or within the pyrimidines."""
+        return sum(self.substitutions[name] for name in TRANSITIONS)
+
+    @property
+    def transversions(self) -> int:
+        """SNVs from a purine to a pyrimidine, or back."""
+        return sum(self.substitutions.values()) - self.transitions
+
+    @property
+    def ti_tv(self) -> float | None:
+        """Transitions for each transversion; None where there is no transversion."""
+        return ratio(self.transitions, self.transversions)
+
+    def total(self, count: Callable[[SampleCounts], int]) -> int:
+        """Return a count summed over the samples."""
+        return sum(map(count, self.samples.values()))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain values; bins of shares are named by where they begin."""
+        return {
+            "source": self.source, "records": self.records, "variants": self.variants,
+            "multiallelic": self.multiallelic, "kinds": dict(self.kinds),
+            "transitions": self.transitions, "transversions": self.transversions,
+            "ti_tv": self.ti_tv, "filters": dict(self.filters),
+            "substitutions": {name: self.substitutions[name] for name in SUBSTITUTIONS},
+            "indel_lengths": {n: self.indel_lengths[n] for n in sorted(self.indel_lengths)},
+            "consequences": dict(self.consequences),
+            "quality": {kind: values.to_json() for kind, values in self.quality.items()},
+            "depth": self.depth.to_json(),
+            "allele_fractions": {name: shares(bins) for name, bins in self.fractions.items()},
+            "allele_frequencies": shares(self.frequencies),
+            "density": self.density.to_json(),
+            "samples": {name: _sample_json(sample) for name, sample in self.samples.items()},
+            "shared": self.shared.matrix(),
+        }  # fmt: skip
+
+
+def statistics(
+    calls: str | os.PathLike[str] | Store,
+    *,
+    storage: StorageOptions | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Statistics:
+    """Count what there is in a VCF or BCF file, or in a store.
+
+    Args:
+        calls: Address of the file, or the store.
+        storage: How to reach it.
+        progress: Told how many records were seen.
+
+    Raises:
+        InputError, CorruptError, NotFoundError, StorageError: The calls cannot be read.
+    """
+    with observe(calls, storage) as observed:
+        return _counted(observed, progress or (lambda records: None))
+
+
+def _counted(observed: Observed, progress: Callable[[int], None]) -> Statistics:
+    counts = Statistics(
+        observed.source,
+        {name: SampleCounts() for name in observed.samples},
+        observed.lengths,
+        Shared(min(len(observed.samples), COMPARED)),
+        quality={name: Histogram() for name in ("SNVs", "indels", "others")},
+        fractions={name: Counter() for name in ("het", "hom")},
+    )
+    numbers = {name: number for number, name in enumerate(observed.samples)}
+    strongest = _Strongest()
+    for site in observed.sites:
+        counts.records += 1
+        counts.multiallelic += len(site) > 1
+        for variant in site:
+            _count(counts, variant, numbers)
+            strongest.see(variant)
+        if counts.records % 10_000 == 0:
+            progress(counts.records)
+    counts.strongest = strongest.sorted()
+    return counts
+
+
+def _count(counts: Statistics, variant: Variant, numbers: dict[str, int]) -> None:
+    kind = kind_of(variant.ref, variant.alt)
+    change = _substitution(variant) if kind == "snv" else None
+    counts.variants += 1
+    counts.kinds[kind] += 1
+    counts.filters.update(variant.filter.split(";"))
+    counts.quality[group_of(kind)].add(variant.qual)
+    counts.density.add(variant.contig, variant.pos)
+    if change:
+        counts.substitutions[change] += 1
+    if kind in ("insertion", "deletion"):
+        counts.indel_lengths[_clipped(len(variant.alt) - len(variant.ref))] += 1
+    if variant.frequency is not None:
+        counts.frequencies[share_bin(variant.frequency)] += 1
+    if variant.consequence:
+        counts.consequences[variant.consequence] += 1
+    for carrier in variant.carriers:
+        _count_carrier(counts, variant, carrier, kind, change)
+    compared = sorted(numbers[carrier.sample] for carrier in variant.carriers)
+    counts.shared.add(tuple(compared[: bisect_left(compared, COMPARED)]))
+
+
+def _count_carrier(
+    counts: Statistics, variant: Variant, carrier: Carrier, kind: Kind, change: str | None
+) -> None:
+    sample, zygosity = counts.samples[carrier.sample], zygosity_of(carrier)
+    sample.variants += 1
+    sample.kinds[kind] += 1
+    setattr(sample, zygosity, getattr(sample, zygosity) + 1)
+    sample.alone += len(variant.carriers) == 1
+    if change in TRANSITIONS:
+        sample.transitions += 1
+    elif change:
+        sample.transversions += 1
+    sample.depth.add(carrier.depth)
+    counts.depth.add(carrier.depth)
+    if carrier.fraction is not None:
+        fraction = share_bin(carrier.fraction)
+        counts.fractions["het" if zygosity == "het" else "hom"][fraction] += 1
+        if variant.qual is not None:
+            counts.quality_by_fraction[quality_bin(variant.qual), fraction] += 1
+
+
+class _Strongest:
+    """Keeps the variants of the greatest quality; of equals, those that came first."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Variant]] = []
+        self._seen = 0
+
+    def see(self, variant: Variant) -> None:
+        self._seen += 1
+        quality = -1.0 if variant.qual is None else variant.qual
+        if len(self._heap) < STRONGEST:
+            heapq.heappush(self._heap, (quality, -self._seen, variant))
+        elif quality > self._heap[0][0]:
+            heapq.heapreplace(self._heap, (quality, -self._seen, variant))
+
+    def sorted(self) -> list[Variant]:
+        return [variant for _, _, variant in sorted(self._heap, reverse=True)]
+
+
+# ---- small questions -----------------------------------------------------------------------------
+def group_of(kind: Kind) -> str:
+    """Return the name under which a kind is drawn."""
+    if kind == "snv":
+        return "SNVs"
+    return "indels" if kind in ("insertion", "deletion") else "others"
+
+
+def zygosity_of(carrier: Carrier) -> str:
+    """Return "het", "hom" or "hemi"."""
+    if carrier.copies < carrier.ploidy:
+        return "het"
+    return "hom" if carrier.ploidy > 1 else "hemi"
+
+
+def ratio(one: int, other: int) -> float | None:
+    """Return a ratio; None where the other one is 0."""
+    return one / other if other else None
+
+
+def share_bin(share: float) -> int:
+    """Return the bin of a share; 1 belongs to the last one."""
+    return min(int(round(share * SHARES, 9)), SHARES - 1)
+
+
+def shares(bins: Counter[int]) -> dict[float, int]:
+    """Return counts by where their bins begin."""
+    return {number / SHARES: bins[number] for number in sorted(bins)}
+
+
+def quality_bin(quality: float) -> int:
+    """Return where the bin of a quality begins, in the heat map; the last one is open."""
+    return int(min(quality, _MOST_QUALITY) // _QUALITY_STEP * _QUALITY_STEP)
+
+
+def _substitution(variant: Variant) -> str | None:
+    """Return "A>C"; None where a base is ambiguous."""
+    _, ref, alt = trimmed(0, variant.ref.upper(), variant.alt.upper())
+    return f"{ref}>{alt}" if ref in "ACGT" and alt in "ACGT" else None
+
+
+def _clipped(length: int) -> int:
+    return max(-LONGEST, min(LONGEST, length))
+
+
+def _sample_json(sample: SampleCounts) -> dict[str, Any]:
+    return {
+        "variants": sample.variants, "kinds": dict(sample.kinds), "het": sample.het,
+        "hom": sample.hom, "hemi": sample.hemi, "het_hom": sample.het_hom,
+        "transitions": sample.transitions, "transversions": sample.transversions,
+        "ti_tv": sample.ti_tv, "alone": sample.alone, "mean_depth": sample.depth.mean,
+    }  # fmt: skip
+
+
+def names_of(samples: Sequence[str], most: int = 8) -> str:
+    """Return names for a line of text."""
+    more = f" and {len(samples) - most:,} more" if len(samples) > most else ""
+    return (", ".join(samples[:most]) or "no samples") + more
