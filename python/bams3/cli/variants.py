@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bams3.variants.call import CallSummary
     from bams3.variants.callers import Caller
     from bams3.variants.compare import Comparison
-    from bams3.variants.cost import Budget
+    from bams3.variants.cost import Budget, Estimate
 
 
 @click.group()
@@ -116,7 +116,10 @@ def _caller(given: dict[str, Any]) -> Caller:
     "--memory", type=click.IntRange(128), default=1769, show_default=True, metavar="MB",
     help="Memory of the function, for its cost.",
 )  # fmt: skip
-@click.option("--max-cost", type=float, metavar="DOLLARS", help="Begin no shard beyond it; Lambda.")
+@click.option(
+    "--max-cost", type=float, metavar="DOLLARS",
+    help="Refuse what is expected to cost more, and begin no shard beyond it; Lambda.",
+)  # fmt: skip
 @click.option(
     "--folder", metavar="URL", help="For the parts of the job.  [default: beside the output]"
 )
@@ -147,7 +150,7 @@ def call(
     """
     from bams3.variants.call import call
 
-    caller, budget = _caller(given), _budget(given)
+    caller, budget = _caller(given), _budget(given, quiet or as_json)
     workers = given["workers"] or (64 if given["executor"] == "lambda" else None)
     with (
         _executor(given, workers) as executor,
@@ -162,20 +165,36 @@ def call(
             ),
         )  # fmt: skip
     if as_json:
-        _print_json(asdict(done))
+        cost = {} if budget is None else {"dollars": _dollars(done, budget)}
+        _print_json({**asdict(done), **cost})
     elif not quiet:
         click.echo(_called(done, budget), err=True)
 
 
-def _budget(given: dict[str, Any]) -> Budget | None:
+def _budget(given: dict[str, Any], quiet: bool) -> Budget | None:
     from bams3.variants.cost import Budget
 
     most = given.pop("max_cost")
     if given["executor"] == "lambda":
-        return Budget(given["memory"], most)
+        return Budget(given["memory"], most, None if quiet else _tell_estimate)
     if most is not None:
         raise click.UsageError("--max-cost is for --executor lambda")
     return None
+
+
+def _tell_estimate(found: Estimate) -> None:
+    from bams3.variants.cost import PRICES_OF
+
+    by = "by the pace of those done" if found.measured else "a guess"
+    click.echo(
+        f"estimate: {found.shards:,} shards, {found.seconds:,.0f} s of the function ({by}), "
+        f"about ${found.dollars:.4f} ({PRICES_OF})",
+        err=True,
+    )
+
+
+def _dollars(done: CallSummary, budget: Budget) -> float:
+    return budget.of(done.worker_seconds, done.shards)
 
 
 @contextmanager
@@ -204,7 +223,7 @@ def _called(done: CallSummary, budget: Budget | None) -> str:
         f"{done.seconds:.1f} s, {done.worker_seconds:.1f} s of workers, {parts}",
     ]
     if budget is not None:
-        lines.append(f"about ${budget.of(done.worker_seconds, done.shards):.4f}")
+        lines.append(f"cost: about ${_dollars(done, budget):.4f}")
     return "\n".join(lines)
 
 
