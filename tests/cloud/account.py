@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import boto3
@@ -12,6 +13,7 @@ REGION = "eu-west-1"
 READS = ("Get", "List", "Head", "Describe", "Filter", "Receive", "Scan")
 
 
+@functools.cache
 def client(service: str) -> Any:
     return boto3.client(service, region_name=REGION)
 
@@ -39,19 +41,28 @@ class Killed(BaseException):
 class Watched(Aws):
     """Notes what is asked for, as boto3 sends it; may break off after so many changes."""
 
-    def __init__(self, changes: int = 1_000_000) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.left = changes
         self.asked: list[str] = []
+        self._left = -1
         self.session.events.register("after-call", self._after)
 
     @property
     def changes(self) -> list[str]:
         """What was asked for and is no reading."""
-        return [name for name in self.asked if not name.split(".")[1].startswith(READS)]
+        return [name for name in self.asked if _changes(name)]
+
+    def break_off_after(self, changes: int) -> None:
+        self._left = changes
 
     def _after(self, model: Any, **_: Any) -> None:
-        self.asked.append(f"{model.service_model.service_name}.{model.name}")
-        if len(self.changes) >= self.left:
-            self.left = 1_000_000
+        name = f"{model.service_model.service_name}.{model.name}"
+        self.asked.append(name)
+        self._left -= _changes(name)
+        if self._left == 0:
+            self._left = -1
             raise Killed
+
+
+def _changes(name: str) -> bool:
+    return not name.split(".")[1].startswith(READS)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bams3.cloud import bucket as module
 from bams3.cloud.aws import Aws
 from bams3.cloud.bucket import LIFECYCLE
 from bams3.cloud.cleanup import cleanup, look
@@ -93,22 +94,19 @@ def test_the_trigger_tells_of_what_is_written_last(aws: Aws, settings: Settings)
 
 def test_notifications_of_others_are_kept(aws: Aws, settings: Settings) -> None:
     deploy(aws, "calling", replace(settings, arrivals=False))
-    client("sqs").create_queue(QueueName="mine")
     mine = {
-        "Id": "mine", "QueueArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:mine",
-        "Events": ["s3:ObjectCreated:*"],
-        "Filter": {"Key": {"FilterRules": [{"Name": "Prefix", "Value": "mine/"}]}},
+        "Id": "mine", "LambdaFunctionArn": PLACE.arn("lambda", "function:bams3-calling"),
+        "Events": ["s3:ObjectRemoved:*"],
     }  # fmt: skip
     s3 = client("s3")
     s3.put_bucket_notification_configuration(
-        Bucket=PLACE.bucket, NotificationConfiguration={"QueueConfigurations": [mine]}
+        Bucket=PLACE.bucket, NotificationConfiguration={"LambdaFunctionConfigurations": [mine]}
     )
     assert done(deploy(aws, "calling", settings))["trigger"] == "created"
     s3.put_object(Bucket=PLACE.bucket, Key="samples/x", Body=b"x")
     cleanup(aws, "calling")
     found = s3.get_bucket_notification_configuration(Bucket=PLACE.bucket)
-    assert "LambdaFunctionConfigurations" not in found
-    assert [one["Id"] for one in found["QueueConfigurations"]] == ["mine"]
+    assert [one["Id"] for one in found["LambdaFunctionConfigurations"]] == ["mine"]
 
 
 def test_what_was_changed_by_hand_is_seen_and_mended(aws: Aws, settings: Settings) -> None:
@@ -141,13 +139,14 @@ def test_another_layer_is_published_and_used(aws: Aws, settings: Settings, tmp_p
     assert everything() == set()
 
 
-def test_an_image(aws: Aws) -> None:
+def test_an_image(aws: Aws, layer: str) -> None:
     image = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/bams3"
     client("ecr").create_repository(repositoryName="bams3")
     for tag in ("1", "2"):
         client("ecr").put_image(
             repositoryName="bams3", imageTag=tag,
             imageManifest=json.dumps({"schemaVersion": 2, "config": {"digest": tag}}),
+            imageManifestMediaType="application/vnd.docker.distribution.manifest.v2+json",
         )  # fmt: skip
     deploy(aws, "calling", Settings(image=f"{image}:1"))
     steps = done(deploy(aws, "calling", Settings(image=f"{image}:2")))
@@ -156,56 +155,43 @@ def test_an_image(aws: Aws) -> None:
     }
     assert status(aws, "calling").is_whole
     with pytest.raises(ExistsError, match="made from an image"):
-        deploy(aws, "calling", Settings(layer=str(Path(__file__))) if False else layered(aws))
-
-
-def layered(aws: Aws) -> Settings:
-    """Settings with a layer, for a deployment that has an image."""
-    import tempfile
-    import zipfile
-
-    path = Path(tempfile.mkdtemp()) / "layer.zip"
-    with zipfile.ZipFile(path, "w") as file:
-        file.writestr("python/bams3/variants/handler.py", "")
-    return Settings(layer=str(path))
+        deploy(aws, "calling", Settings(layer=layer))
 
 
 # ---- breaking off --------------------------------------------------------------------------------
-def changes_of_a_deployment(settings: Settings) -> int:
-    watched = Watched()
-    deploy(watched, "calling", settings)
-    return len(watched.changes)
-
-
 def test_broken_off_anywhere_it_is_finished_and_removable(
     account: Moto, settings: Settings
 ) -> None:
-    count = changes_of_a_deployment(settings)
-    whole = everything()
+    aws = Watched()
+    deploy(aws, "calling", settings)
+    whole, count = everything(), len(aws.changes)
     assert count > 15 and len(whole) == 7
     for number in range(1, count + 1):
         for finish in (True, False):
             account.reset()
+            aws.break_off_after(number)
             with pytest.raises(Killed):
-                deploy(Watched(number), "calling", settings)
+                deploy(aws, "calling", settings)
             if finish:
-                deploy(Aws(), "calling", settings)
-                assert everything() == whole and status(Aws(), "calling").is_whole, number
-            assert cleanup(Aws(), "calling", data=True).after == ()
+                deploy(aws, "calling", settings)
+                assert everything() == whole and status(aws, "calling").is_whole, number
+            assert cleanup(aws, "calling", data=True).after == ()
             assert everything() == set(), number
 
 
 def test_a_cleanup_that_breaks_off_is_finished_by_the_next(
     account: Moto, settings: Settings
 ) -> None:
-    deploy(Aws(), "calling", settings)
-    watched = Watched()
-    cleanup(watched, "calling", data=True)
-    for number in range(1, len(watched.changes)):
-        deploy(Aws(), "calling", settings)
+    aws = Watched()
+    deploy(aws, "calling", settings)
+    aws.asked.clear()
+    cleanup(aws, "calling", data=True)
+    for number in range(1, len(aws.changes)):
+        deploy(aws, "calling", settings)
+        aws.break_off_after(number)
         with pytest.raises(Killed):
-            cleanup(Watched(number), "calling", data=True)
-        cleanup(Aws(), "calling", data=True)
+            cleanup(aws, "calling", data=True)
+        cleanup(aws, "calling", data=True)
         assert everything() == set(), number
 
 
@@ -258,13 +244,14 @@ def test_data_are_kept_unless_that_is_asked_for(aws: Aws, settings: Settings) ->
     assert everything() == set()
 
 
-def test_more_versions_than_a_page_go(aws: Aws) -> None:
+def test_more_versions_than_a_request_takes(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BATCH", 10)
     bucket = {"Bucket": PLACE.bucket}
     s3 = client("s3")
     s3.create_bucket(**bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     s3.put_bucket_versioning(**bucket, VersioningConfiguration={"Status": "Enabled"})
-    for number in range(1, 1101):
-        s3.put_object(**bucket, Key=f"samples/{number % 600}", Body=b"")
+    for number in range(31):
+        s3.put_object(**bucket, Key=f"samples/{number % 20}", Body=b"")
     cleanup(aws, "calling", data=True)
     assert everything() == set()
 
