@@ -72,7 +72,8 @@ class Handler(BaseHTTPRequestHandler):
         if len(self.body) < length:
             return self.hang_up()  # the client has: the server would wait for the rest
         self.server.bytes_in += len(self.body)
-        fault = self.server.next_fault(f"{self.command} {self.path}")
+        target = self.headers.get("X-Amz-Target", "")  # names the operation of DynamoDB
+        fault = self.server.next_fault(f"{self.command} {self.path} {target}".rstrip())
         if fault and fault(self):
             return
         self.relay(*self.forward())

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     import pysam
 
 Kind = Literal["snv", "mnv", "insertion", "deletion", "complex", "symbolic"]
+Zygosity = Literal["het", "hom", "hemi"]
 Genotype = tuple[int | None, ...]
 
 _INDEXED_BY_TBI = 1 << 29
+_LARGEST = 3.402823e38
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,9 @@ class Call:
         end: 0-based exclusive end of the reference allele, or of the block (INFO/END).
         info: INFO of the record as JSON.
         format: FORMAT values of the sample as JSON.
-        gene: Name of the gene, where the calls were annotated.
+        gene: Name of the gene, where the calls were annotated; several with "," between them.
         consequence: What the allele does to it, e.g. "missense".
+        id: Names in databases, as the file has them; "." where it has none.
     """
 
     sample: str
@@ -64,11 +67,17 @@ class Call:
     format: str = "{}"
     gene: str | None = None
     consequence: str | None = None
+    id: str = "."
 
     @property
     def kind(self) -> Kind:
         """What the allele is, by the lengths of its parts after trimming."""
         return kind_of(self.ref, self.alt)
+
+    @property
+    def site(self) -> Site:
+        """Where and what the allele is."""
+        return Site(self.contig, self.pos, self.ref, self.alt)
 
 
 class Site(NamedTuple):
@@ -149,11 +158,11 @@ def calls_of(record: pysam.VariantRecord) -> Iterator[Call]:
         pos=record.start,
         ref=record.ref or "N",
         alt=".",
-        qual=None if record.qual is None else float(record.qual),
+        qual=_quality(record.qual),
         filter=";".join(map(str, record.filter.keys())) or ".",
         end=record.stop,
         info=_json(dict(record.info)),
-        gene=None,
+        id=record.id or ".",
     )
     for name, values in record.samples.items():
         yield from _of_sample(replace(row, sample=str(name)), record, values)
@@ -186,6 +195,38 @@ def genotype_text(alleles: Genotype, phased: bool) -> str:
     return between.join("." if allele is None else str(allele) for allele in alleles) or "./."
 
 
+def unphased(genotype: str) -> str:
+    """Return a genotype without its phase, alleles in order; missing ones come first.
+
+    >>> unphased("1|0")
+    '0/1'
+    """
+    alleles = genotype.replace("|", "/").split("/")
+    return "/".join(sorted(alleles, key=lambda text: int(text) if text.isdigit() else -1))
+
+
+def zygosity(genotype: str) -> Zygosity | None:
+    """Return what kind of genotype it is; None where alleles are missing."""
+    alleles = genotype.replace("|", "/").split("/")
+    if "." in alleles:
+        return None
+    if len(alleles) == 1:
+        return "hemi"
+    return "hom" if len({*alleles}) == 1 else "het"
+
+
+def _quality(value: float | None) -> float | None:
+    """Return QUAL as the file has it; no number is none, and infinity the largest that there is."""
+    if value is None or math.isnan(value):
+        return None
+    return max(-_LARGEST, min(_as_written(value), _LARGEST))
+
+
+def _as_written(value: float) -> float:
+    """Undo what widening does: 30.1 was read as a number of 32 bits, and would be 30.1000003815."""
+    return float(f"{value:.7g}")
+
+
 def _integer(value: Any) -> int | None:
     value = value[0] if isinstance(value, tuple) else value
     return None if value is None else int(value)
@@ -199,8 +240,8 @@ def _json(values: Mapping[str, Any]) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
+    if isinstance(value, float):
+        return _as_written(value) if math.isfinite(value) else None
     return value
 
 

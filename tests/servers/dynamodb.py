@@ -1,0 +1,126 @@
+"""DynamoDB servers on loopback: dynalite, which keeps AWS's limits, and moto, which knows more.
+
+`make dynalite` installs dynalite into .cache/dynalite; moto comes with the development packages.
+Neither checks signatures.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from tests.servers.proxy import Fault, Handler
+from tests.servers.versitygw import free_port
+
+PROGRAM = Path(__file__).parents[2] / ".cache" / "dynalite" / "node_modules" / "dynalite" / "cli.js"
+MISSING = "dynalite is not installed: `make dynalite` does that, where npm reaches its registry"
+
+
+def find() -> list[str] | None:
+    """Return the command that runs dynalite, if it is installed."""
+    node = shutil.which("node")
+    return [node, str(PROGRAM)] if node and PROGRAM.exists() else None
+
+
+def dynalite(log: Path, command: Sequence[str]) -> DynamoServer:
+    """Start dynalite."""
+    times = ("--createTableMs", "0", "--deleteTableMs", "0")
+    return DynamoServer(log, lambda port: [*command, "--host", "127.0.0.1", "--port", port, *times])
+
+
+def moto(log: Path) -> DynamoServer:
+    """Start moto's server."""
+    program = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p"]
+    return DynamoServer(log, lambda port: [*program, port])
+
+
+class DynamoServer:
+    """A running server; the end of the `with` block stops it."""
+
+    def __init__(self, log: Path, command: Callable[[str], Sequence[str]]) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        with open(log, "wb") as out:
+            self._process = subprocess.Popen(
+                command(str(port)), stdin=subprocess.DEVNULL, stdout=out, stderr=out
+            )
+        self._wait(log)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variables with which AWS tools, and bams3, reach this server."""
+        return {
+            "AWS_ENDPOINT_URL_DYNAMODB": self.url,
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "throw",
+            "AWS_SECRET_ACCESS_KEY": "away",
+        }
+
+    def _wait(self, log: Path) -> None:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(self.url, timeout=5).close()
+                return
+            except urllib.error.HTTPError:
+                return
+            except OSError:
+                if self._process.poll() is not None:
+                    break
+                time.sleep(0.1)
+        self.close()
+        raise RuntimeError(f"the server did not start: {log.read_text(errors='replace')[-2000:]}")
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+# ---- what DynamoDB does on bad days, for the fault proxy ------------------------------------------
+def refuse(code: str) -> Fault:
+    """Answer with an error."""
+
+    def fault(handler: Handler) -> bool:
+        _answer(handler, 400, {"__type": f"com.amazonaws.dynamodb.v20120810#{code}"})
+        return True
+
+    return fault
+
+
+def leave_unprocessed(keep: int) -> Fault:
+    """Process the first `keep` items of a batch, and give back the others."""
+
+    def fault(handler: Handler) -> bool:
+        request = json.loads(handler.body)
+        ((table, items),) = request["RequestItems"].items()
+        if keep:
+            handler.body = json.dumps({"RequestItems": {table: items[:keep]}}).encode()
+            handler.headers.replace_header("Content-Length", str(len(handler.body)))
+            response, _ = handler.forward()
+            assert response.status == 200
+        left = {table: items[keep:]} if items[keep:] else {}
+        _answer(handler, 200, {"UnprocessedItems": left})
+        return True
+
+    return fault
+
+
+def _answer(handler: Handler, status: int, value: Any) -> None:
+    body = json.dumps(value).encode()
+    handler.send_response_only(status)
+    handler.send_header("Content-Type", "application/x-amz-json-1.0")
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
