@@ -11,6 +11,7 @@ import pytest
 from bams3.cloud.aws import Aws
 from bams3.cloud.deployment import Settings
 from tests.servers import moto
+from tests.variants.conftest import normal, samples  # noqa: F401  (the reads of these)
 
 
 @pytest.fixture(scope="session")

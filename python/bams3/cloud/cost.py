@@ -19,8 +19,8 @@ LOG_GB = 0.50
 
 _GETS_A_SHARD, _PUTS_A_SHARD = 40, 4
 _LOG_BYTES_A_SHARD = 600
-_COPIES = 3
-"""Of a call: in the table, and in its two indexes."""
+_COPIES = 1
+"""Items of a call; the indexes by gene and quality are small."""
 _BYTES_A_CALL = 500
 
 

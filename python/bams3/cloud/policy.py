@@ -15,7 +15,7 @@ WRITE = ("s3:PutObject", "s3:DeleteObject")
 LIST = ("s3:ListBucket",)
 LOG = ("logs:CreateLogStream", "logs:PutLogEvents")
 """Lambda itself writes logs and dead letters, in the name of the role."""
-TABLE = ("dynamodb:BatchWriteItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem")
+TABLE = tuple(f"dynamodb:{name}" for name in ("BatchWriteItem", "GetItem", "PutItem", "Query"))
 
 TRUST = {
     "Version": "2012-10-17",
@@ -43,6 +43,7 @@ def policy(place: Deployment, settings: Settings) -> dict[str, Any]:
             _allow("ReadObjects", READ, *reads),
             _allow("WriteResults", WRITE, f"{own}/*"),
             _allow("ListBuckets", LIST, *lists),
+            _allow("LoadCalls", TABLE, place.arn("dynamodb", f"table/{place.stem}")),
             _allow("WriteLogs", LOG, f"{place.arn('logs', f'log-group:{place.log_group}')}:*"),
             _allow("WriteDeadLetters", ("sqs:SendMessage",), place.arn("sqs", place.queue)),
         ],

@@ -7,33 +7,7 @@ from typing import Any
 
 from bams3.cloud.resource import Aspect, Resource, mapping, pairs
 from bams3.errors import ExistsError
-
-
-def definition(name: str) -> dict[str, Any]:
-    """Return what CreateTable is asked for."""
-    keys = ("pk", "sk", "gene", "gsk", "sample", "ssk")
-    return {
-        "TableName": name,
-        "BillingMode": "PAY_PER_REQUEST",
-        "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "S"} for key in keys],
-        "KeySchema": _keys("pk", "sk"),
-        "GlobalSecondaryIndexes": [
-            _index("gene-index", "gene", "gsk", "ALL"),
-            _index("sample-qual", "sample", "ssk", "KEYS_ONLY"),
-        ],
-    }
-
-
-def _keys(first: str, second: str) -> list[dict[str, str]]:
-    return [
-        {"AttributeName": first, "KeyType": "HASH"},
-        {"AttributeName": second, "KeyType": "RANGE"},
-    ]
-
-
-def _index(name: str, first: str, second: str, kept: str) -> dict[str, Any]:
-    projection = {"ProjectionType": kept}
-    return {"IndexName": name, "KeySchema": _keys(first, second), "Projection": projection}
+from bams3.variants.store.dynamodb import table_definition
 
 
 class Table(Resource):
@@ -48,7 +22,7 @@ class Table(Resource):
             return False
         tags = self.aws.ask("dynamodb", "list_tags_of_resource", ResourceArn=found["TableArn"])
         self.check_owner(mapping(tags.get("Tags", ())))
-        if self.settings is not None and _schema(found) != _schema(definition(self.name)):
+        if self.settings is not None and _schema(found) != _schema(table_definition(self.name)):
             raise ExistsError(
                 f"table {self.name}: has other keys or indexes than bams3 would give it",
                 f"bams3 cloud cleanup {self.place.name} --data removes it, with all calls in it",
@@ -62,7 +36,7 @@ class Table(Resource):
     def create(self) -> None:
         """Create it, and wait until it can be used."""
         self.aws.settle(
-            "dynamodb", "create_table", **definition(self.name), Tags=pairs(self.place.tags)
+            "dynamodb", "create_table", **table_definition(self.name), Tags=pairs(self.place.tags)
         )
         self.aws.wait("dynamodb", "table_exists", TableName=self.name)
 

@@ -2,14 +2,16 @@
 
     {"tasks": [...]}                                                a batch of shards
     {"bucket", "key", "region", "sample_id"}                        one region of one file
-    {"Records": [{"s3": {"bucket": ..., "object": ...}}]}           files that have just arrived
+    {"Records": [{"s3": {"bucket": ..., "object": ...}}]}           reads that have just arrived
+
+Reads have arrived with what is written last: the index of BAM and CRAM, the manifest of a dataset.
 
 Failures are raised, so that retries and dead-letter queues work; a direct caller may ask for the
 older reply instead with {"errors": "reply"}. Everything may be done twice: what has a receipt is
 not done again, and results have the same names.
 
-Environment: `BUCKET_RESULTS`, and `REFERENCE`, the address of the FASTA (or "reference" in the
-event).
+Environment: `BUCKET_RESULTS`; `REFERENCE`, the address of the FASTA (or "reference" in the event);
+`TABLE_NAME`, where the calls of regions are loaded once they are written; without it they are not.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from bams3.errors import Bams3Error, InputError, TooLargeError
 from bams3.variants.call import CallSummary, call
 from bams3.variants.callers import Caller
 from bams3.variants.executors import processes
+from bams3.variants.load import load
 from bams3.variants.task import Task
 from bams3.variants.tile import call_tile
 
@@ -31,6 +34,7 @@ MARGIN = 5.0
 """Seconds that are left for writing results when a caller is stopped."""
 MIN_DEPTH, MIN_ALT_COUNT = 5, 2
 REGION = "chr20:1000000-1010000"
+_WRITTEN_LAST = (".bai", ".csi", ".crai", "/_metadata.json")
 
 
 class Context(Protocol):
@@ -46,8 +50,8 @@ def lambda_handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]
         if "tasks" in event:
             return _batch(event["tasks"], context)
         if "Records" in event:
-            return {"replies": [_region(one, context) for one in map(_arrived, event["Records"])]}
-        return _region(event, context)
+            return {"replies": [_region(*_arrived(one), context) for one in event["Records"]]}
+        return _region(event, str(event.get("sample_id", "unknown")), context)
     except Bams3Error as error:
         if event.get("errors") != "reply":
             raise
@@ -72,24 +76,27 @@ def _batch(tasks: list[Mapping[str, Any]], context: Context) -> dict[str, Any]:
     return {"receipts": receipts, "unfinished": []}
 
 
-def _arrived(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the event of a file that S3 tells of: all of it is called."""
+def _arrived(record: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return the event of reads that S3 tells of, of which all is called, and the result's name."""
     try:
         bucket, key = record["s3"]["bucket"]["name"], record["s3"]["object"]["key"]
     except (KeyError, TypeError) as error:
         raise InputError(f"not an event of S3: {error!r}") from error
     key = unquote_plus(key)
-    name = key.rpartition("/")[2].partition(".")[0]
-    return {"bucket": bucket, "key": key, "region": ".", "sample_id": name}
+    for ending in _WRITTEN_LAST:
+        key = key.removesuffix(ending)
+    name = (key.partition("/")[2] or key).rpartition(".")[0] or key
+    return {"bucket": bucket, "key": key, "region": "."}, name
 
 
-def _region(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
+def _region(event: Mapping[str, Any], sample: str, context: Context) -> dict[str, Any]:
     """Call a region; the reply is that of the older project."""
     missing = [name for name in ("bucket", "key") if not event.get(name)]
     if missing:
         raise InputError(f"the event has no {' and no '.join(missing)}")
-    region, sample = str(event.get("region", REGION)), str(event.get("sample_id", "unknown"))
+    region = str(event.get("region", REGION))
     done = _called(event, region, sample, time.monotonic() + _left(context))
+    _load(done, event.get("sample_id"))
     return {
         "statusCode": 200,
         "body": {
@@ -120,3 +127,11 @@ def _called(event: Mapping[str, Any], region: str, sample: str, deadline: float)
             caller=Caller(min_depth=depth, min_alt_count=count), executor=executor, workers=2,
             overwrite=True, deadline=deadline,
         )  # fmt: skip
+
+
+def _load(done: CallSummary, sample: str | None) -> None:
+    """Load calls into the table, in place of those that it has of the same region and samples."""
+    table = os.environ.get("TABLE_NAME")
+    if table:
+        one = sample if len(done.samples) == 1 else None
+        load(done.output, f"dynamodb://{table}", sample=one)
