@@ -21,7 +21,7 @@ LARGEST = 250 << 20
 PLATFORMS = {"x86_64": "x86_64-manylinux_2_34", "arm64": "aarch64-manylinux_2_34"}
 """Amazon Linux 2023, on which Python 3.12 and later run there, has glibc 2.34."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
-OF_THIS_MACHINE = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"}
+OF_THIS_MACHINE = {".lock", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"}
 
 
 def main() -> None:
@@ -57,8 +57,9 @@ def pack(folder: Path, output: Path) -> int:
     size = 0
     output.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as file:
-        for path in sorted(path for path in folder.rglob("*") if is_needed(path)):
-            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), EPOCH)
+        paths = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if is_needed(p)}
+        for name, path in sorted(paths.items()):
+            entry = zipfile.ZipInfo(name, EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = (0o755 if path.stat().st_mode & 0o100 else 0o644) << 16
             data = path.read_bytes()
@@ -71,10 +72,8 @@ def pack(folder: Path, output: Path) -> int:
 
 def is_needed(path: Path) -> bool:
     """Whether a file belongs into the layer: not commands, nor what tells of this machine."""
-    parts = set(path.parts)
-    return path.is_file() and not (
-        parts & {"__pycache__", "bin"} or (path.name in OF_THIS_MACHINE and "dist-info" in str(path))
-    )
+    left_out = {"__pycache__", "bin"} & {*path.parts} or path.name in OF_THIS_MACHINE
+    return path.is_file() and not left_out
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ Environment: `BUCKET_RESULTS`; `REFERENCE`, the address of the FASTA (or "refere
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -34,6 +35,9 @@ MARGIN = 5.0
 """Seconds that are left for writing results when a caller is stopped."""
 MIN_DEPTH, MIN_ALT_COUNT = 5, 2
 REGION = "chr20:1000000-1010000"
+if "AWS_LAMBDA_RUNTIME_API" in os.environ:
+    # Lambda adds layers to sys.path alone, and callers are processes of their own.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
 _WRITTEN_LAST = (".bai", ".csi", ".crai", "/_metadata.json")
 
 
