@@ -13,6 +13,7 @@ import pytest
 
 from bams3.errors import CallError, StorageError, TooLargeError
 from bams3.variants import call as module
+from bams3.variants import cost
 from bams3.variants.call import call
 from bams3.variants.callers import Caller
 from bams3.variants.cost import SECONDS_A_MIB, Budget, Estimate
@@ -133,7 +134,7 @@ def test_what_would_cost_too_much_is_not_begun(normal: Sample, out: Path) -> Non
         call([normal.bam], normal.reference, out, tile_bases=10_000, budget=tiny)
     assert [(e.shards, e.measured, e.spent) for e in told] == [(6, False, 0.0)]
     mib = os.path.getsize(normal.bam) / (1 << 20)
-    assert told[0].seconds == pytest.approx(mib * SECONDS_A_MIB, rel=0.1)
+    assert told[0].seconds == pytest.approx(mib * SECONDS_A_MIB, rel=0.2)
     assert told[0].dollars == pytest.approx(told[0].seconds * 1.66667e-5 + 6 * 2e-7)
     assert not Path(f"{out}.parts").exists()
 

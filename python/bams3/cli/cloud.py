@@ -167,7 +167,7 @@ def _show_plan(plan: Plan, load: str) -> None:
     _bill(plan.once)
     click.echo("\nCost of keeping them, each month:")
     _bill(plan.monthly)
-    click.echo("\nIdle, the deployment itself costs nothing.")
+    click.echo("\nIdle, a deployment costs what its data cost.")
 
 
 def _bill(lines: Sequence[Line]) -> None:

@@ -19,6 +19,7 @@ from bams3.errors import Bams3Error, NotFoundError, PermissionDenied, StorageErr
 CREDENTIALS = "set AWS_PROFILE or --aws-profile"
 LONGEST_ANSWER = 920.0
 """Seconds: a function may work for 900."""
+RETRIES = 5
 SETTLE_SECONDS = 90.0
 """How long AWS may need until something new can be used, or something old is gone."""
 
@@ -79,7 +80,7 @@ class Aws:
         """Return the client of a service."""
         if service not in self._clients:
             config = Config(
-                read_timeout=LONGEST_ANSWER, retries={"max_attempts": 6, "mode": "standard"}
+                read_timeout=LONGEST_ANSWER, retries={"max_attempts": RETRIES, "mode": "standard"}
             )
             self._clients[service] = self.session.client(service, config=config)
         return self._clients[service]
