@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +18,17 @@ from bams3.cloud.deployment import Deployment, Settings
 from bams3.cloud.plan import plan
 from bams3.cloud.policy import policy
 from bams3.cloud.status import status
-from bams3.errors import ExistsError, InputError, NotFoundError, PermissionDenied, UsageError
+from bams3.errors import (
+    ExistsError,
+    InputError,
+    NotFoundError,
+    PermissionDenied,
+    StorageError,
+    UsageError,
+)
 from tests.cloud.account import REGION, Killed, Watched, client, everything
 from tests.servers.moto import ACCOUNT, Moto
+from tests.servers.proxy import Fault, FaultProxy, Handler
 
 PLACE = Deployment("calling", ACCOUNT, REGION)
 KINDS = ["bucket", "table", "queue", "log group", "role", "layer", "function", "trigger"]
@@ -313,3 +322,48 @@ def test_no_region_and_no_credentials(account: Moto, monkeypatch: pytest.MonkeyP
         monkeypatch.delenv(name)
     with pytest.raises(PermissionDenied, match="no AWS credentials"):
         status(Aws(), "calling")
+
+
+# ---- AWS on bad days -----------------------------------------------------------------------------
+def refuse(status: int, code: str, message: str) -> Fault:
+    """Answer with an error, as services that speak JSON do."""
+
+    def fault(handler: Handler) -> bool:
+        body = json.dumps({"__type": code, "message": message, "Message": message}).encode()
+        handler.send_response_only(status)
+        handler.send_header("x-amzn-errortype", code)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+        return True
+
+    return fault
+
+
+@pytest.fixture
+def bad_day(account: Moto, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """A proxy between Lambda and its clients."""
+    with FaultProxy(account.url) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", proxy.url)
+        yield proxy
+
+
+def test_a_role_that_is_too_new_is_waited_for(bad_day: FaultProxy, settings: Settings) -> None:
+    message = "The role defined for the function cannot be assumed by Lambda."
+    early = refuse(400, "InvalidParameterValueException", message)
+    busy = refuse(409, "ResourceConflictException", "An update is in progress")
+    bad_day.plan(early, busy, None, match="POST /2015-03-31/functions")
+    assert done(deploy(Aws(), "calling", settings))["function"] == "created"
+    assert bad_day.faults == 2
+
+
+def test_other_refusals_are_told(bad_day: FaultProxy, settings: Settings) -> None:
+    bad_day.plan(refuse(400, "InvalidParameterValueException", "Unzipped size"), match="functions")
+    with pytest.raises(StorageError, match="lambda get_function: InvalidParameterValueException"):
+        deploy(Aws(), "calling", settings)
+    bad_day.plan(refuse(403, "AccessDeniedException", "not authorized"), match="POST /2015-03-31")
+    with pytest.raises(PermissionDenied, match="lambda create_function: AccessDeniedException"):
+        deploy(Aws(), "calling", settings)
+    bad_day.plan()
+    deploy(Aws(), "calling", settings)
+    assert status(Aws(), "calling").is_whole

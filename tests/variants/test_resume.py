@@ -16,7 +16,7 @@ from bams3.variants import call as module
 from bams3.variants import cost
 from bams3.variants.call import call
 from bams3.variants.callers import Caller
-from bams3.variants.cost import SECONDS_A_MIB, Budget, Estimate
+from bams3.variants.cost import Budget, Estimate, guess
 from bams3.variants.task import Receipt, Task
 from bams3.variants.tile import call_tile
 from tests.variants.sample import Sample, plain, read_lines
@@ -134,7 +134,7 @@ def test_what_would_cost_too_much_is_not_begun(normal: Sample, out: Path) -> Non
         call([normal.bam], normal.reference, out, tile_bases=10_000, budget=tiny)
     assert [(e.shards, e.measured, e.spent) for e in told] == [(6, False, 0.0)]
     mib = os.path.getsize(normal.bam) / (1 << 20)
-    assert told[0].seconds == pytest.approx(mib * SECONDS_A_MIB, rel=0.2)
+    assert told[0].seconds == pytest.approx(guess(mib * 2**20, 6), rel=0.05)
     assert told[0].dollars == pytest.approx(told[0].seconds * 1.66667e-5 + 6 * 2e-7)
     assert not Path(f"{out}.parts").exists()
 
@@ -142,7 +142,7 @@ def test_what_would_cost_too_much_is_not_begun(normal: Sample, out: Path) -> Non
 def test_a_budget_stops_and_more_goes_on(
     normal: Sample, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cost, "SECONDS_A_MIB", 0.0)
+    monkeypatch.setattr(cost, "guess", lambda size, shards: 0.0)
     low = Budget(memory_mb=1024, most=2e-6)
     with pytest.raises(CallError, match="more than allowed"):
         call([normal.bam], normal.reference, out, tile_bases=10_000, budget=low, workers=1)

@@ -183,12 +183,12 @@ def _budget(given: dict[str, Any], quiet: bool) -> Budget | None:
 
 
 def _tell_estimate(found: Estimate) -> None:
-    from bams3.variants.cost import PRICES_OF
+    from bams3.variants.cost import PRICES_OF, money
 
     by = "by the pace of those done" if found.measured else "a guess"
     click.echo(
         f"estimate: {found.shards:,} shards, {found.seconds:,.0f} s of the function ({by}), "
-        f"about ${found.dollars:.4f} ({PRICES_OF})",
+        f"about {money(found.dollars)} ({PRICES_OF})",
         err=True,
     )
 
@@ -216,6 +216,8 @@ def _executor(given: dict[str, Any], workers: int | None) -> Iterator[Executor |
 
 
 def _called(done: CallSummary, budget: Budget | None) -> str:
+    from bams3.variants.cost import money
+
     parts = f"{done.shards:,} shards" + (f", {done.resumed:,} done before" if done.resumed else "")
     lines = [
         f"{done.records:,} records of {', '.join(done.samples)}: {done.output}",
@@ -223,7 +225,7 @@ def _called(done: CallSummary, budget: Budget | None) -> str:
         f"{done.seconds:.1f} s, {done.worker_seconds:.1f} s of workers, {parts}",
     ]
     if budget is not None:
-        lines.append(f"cost: about ${_dollars(done, budget):.4f}")
+        lines.append(f"cost: about {money(_dollars(done, budget))}")
     return "\n".join(lines)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bams3.cloud.deployment import Settings
 from bams3.variants.call import BYTES_A_SHARD
-from bams3.variants.cost import GB_SECOND, INVOCATION, SECONDS_A_MIB
+from bams3.variants.cost import GB_SECOND, INVOCATION, guess
 
 SCRATCH_GB_SECOND = 3.09e-8
 """Of the function's disk beyond 512 MB."""
@@ -68,9 +68,9 @@ def total(lines: Iterable[Line]) -> float:
 
 def calling(settings: Settings, load: Workload) -> list[Line]:
     """Return what calling and loading costs once."""
-    mib = load.samples * load.gib * 1024
-    shards = max(1.0, mib * (1 << 20) / BYTES_A_SHARD)
-    seconds = mib * SECONDS_A_MIB
+    size = load.samples * load.gib * (1 << 30)
+    shards = max(1.0, size / BYTES_A_SHARD)
+    seconds = guess(size, shards)
     scratch = max(0, settings.scratch_mb - 512) / 1024 * seconds
     price = GB_SECOND[settings.architecture]
     return [

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bams3.cloud.aws import Aws
-from bams3.cloud.deployment import Deployment, Settings
+from bams3.cloud.deployment import Settings
 from bams3.cloud.layer import check_layer
 from bams3.cloud.resources import wanted
 from bams3.errors import UsageError
@@ -57,8 +57,3 @@ def check_code(settings: Settings) -> None:
         check_layer(settings.layer)
     elif not settings.image:
         raise UsageError("the function needs code", "--image URI, or --layer FILE of `make layer`")
-
-
-def results(place: Deployment) -> str:
-    """Return the address of the results of events."""
-    return f"s3://{place.bucket}/results/"

@@ -11,7 +11,6 @@ TAG = "bams3:deployment"
 """The tag of all resources; its value is the name of the deployment."""
 CODE_PREFIX = "deploy/"
 """Below it lies what `deploy` uploads, which is not the user's."""
-RESULTS_PREFIX = "results/"
 
 _NAME = re.compile("[a-z][a-z0-9-]{0,18}[a-z0-9]")
 _ARCHITECTURES = ("x86_64", "arm64")

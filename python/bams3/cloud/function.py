@@ -12,8 +12,6 @@ from bams3.cloud.resource import Aspect, Resource
 from bams3.errors import ExistsError
 
 HANDLER = "bams3.variants.handler.lambda_handler"
-RESERVED = 5
-"""Seconds that the handler keeps for itself at the end of its time."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 

@@ -15,6 +15,8 @@ MEMORY_MB = 1769
 """Memory at which a function has one whole CPU."""
 SECONDS_A_MIB = 0.75
 """Seconds to call a MiB of compressed reads: three times what simulated reads at 30x took."""
+SECONDS_A_SHARD = 1.0
+"""Seconds more for each shard: indexes, the reference, starting the caller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +76,15 @@ class Budget:
         receipts = [*done]
         took = sum(receipt.seconds for receipt in receipts)
         measured = bytes_done > 0
-        pace = took / bytes_done if measured else SECONDS_A_MIB / (1 << 20)
-        seconds, spent = to_do * pace, self.of(took, len(receipts))
+        seconds = to_do * took / bytes_done if measured else guess(to_do, shards)
+        spent = self.of(took, len(receipts))
         dollars = spent + self.of(seconds, shards)
         found = Estimate(dollars, spent, shards, seconds, measured)
         if self.told is not None:
             self.told(found)
         if self.most is not None and shards and dollars > self.most:
             raise CallError(
-                f"about ${dollars:.4f} are expected, and ${self.most:g} are allowed",
+                f"about {money(dollars)} are expected, and ${self.most:g} are allowed",
                 f"--max-cost {dollars * 1.1:.2g}: no shard is begun beyond it, whatever they take",
             )
         return found
@@ -96,3 +98,13 @@ class Budget:
             return True
         mean = sum(times) / len(times)
         return self.of(sum(times) + (running + 1) * mean, len(times) + running + 1) <= self.most
+
+
+def guess(compressed_bytes: float, shards: float) -> float:
+    """Return about how many seconds of the function a request will take."""
+    return compressed_bytes / (1 << 20) * SECONDS_A_MIB + shards * SECONDS_A_SHARD
+
+
+def money(dollars: float) -> str:
+    """Return dollars for people: of small amounts three digits, whatever their size."""
+    return f"${dollars:,.2f}" if dollars >= 1 else f"${dollars:.3g}"
