@@ -163,8 +163,10 @@ def test_an_image(aws: Aws, layer: str) -> None:
         "function": "mended: image"
     }
     assert status(aws, "calling").is_whole
-    with pytest.raises(ExistsError, match="made from an image"):
+    with pytest.raises(ExistsError, match="made from an image for x86_64"):
         deploy(aws, "calling", Settings(layer=layer))
+    with pytest.raises(ExistsError, match="made from an image for x86_64"):
+        deploy(aws, "calling", Settings(image=f"{image}:2", architecture="arm64"))
 
 
 # ---- breaking off --------------------------------------------------------------------------------
@@ -355,6 +357,17 @@ def test_a_role_that_is_too_new_is_waited_for(bad_day: FaultProxy, settings: Set
     bad_day.plan(early, busy, None, match="POST /2015-03-31/functions")
     assert done(deploy(Aws(), "calling", settings))["function"] == "created"
     assert bad_day.faults == 2
+    assert status(Aws(), "calling").is_whole
+
+
+def test_rights_that_are_not_known_yet_are_waited_for(
+    bad_day: FaultProxy, settings: Settings
+) -> None:
+    message = "The function execution role does not have permissions to call SendMessage on SQS"
+    early = refuse(400, "InvalidParameterValueException", message)
+    bad_day.plan(early, match="PUT /2019-09-25/functions")
+    deploy(Aws(), "calling", settings)
+    assert bad_day.faults == 1 and status(Aws(), "calling").is_whole
 
 
 def test_other_refusals_are_told(bad_day: FaultProxy, settings: Settings) -> None:

@@ -34,6 +34,11 @@ _SETTLING = {
     "OperationAborted", "ResourceConflictException", "ResourceInUseException",
     "AWS.SimpleQueueService.QueueDeletedRecently", "QueueDeletedRecently",
 }  # fmt: skip
+_SOON = (
+    ("InvalidParameterValueException", "assume"),
+    ("InvalidParameterValueException", "permissions to call SendMessage"),
+    ("InvalidArgument", "validate the following destination"),
+)
 
 
 class Aws:
@@ -154,5 +159,7 @@ def translated(error: ClientError | BotoCoreError, what: str) -> Bams3Error:
 
 
 def _is_settling(error: Bams3Error) -> bool:
-    new_role = error.code == "InvalidParameterValueException" and "assume" in error.message
-    return new_role or error.code in _SETTLING
+    """Whether AWS will agree in a while: rights that are new are not known everywhere at once."""
+    return error.code in _SETTLING or any(
+        error.code == code and text in error.message for code, text in _SOON
+    )

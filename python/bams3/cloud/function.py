@@ -7,11 +7,13 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bams3.cloud.deployment import Settings
 from bams3.cloud.layer import Layer
 from bams3.cloud.resource import Aspect, Resource
 from bams3.errors import ExistsError
 
 HANDLER = "bams3.variants.handler.lambda_handler"
+_SOURCES = {"Image": "an image", "Zip": "a layer"}
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -31,14 +33,18 @@ class Function(Resource):
         if found is None:
             return False
         self.check_owner(found.get("Tags", {}))
-        made = found["Configuration"].get("PackageType", "Zip")
-        if self.settings is not None and made != self._package:
-            way = "an image" if made == "Image" else "a layer"
+        if self.settings is not None:
+            self._check_made(found["Configuration"], self.settings)
+        return True
+
+    def _check_made(self, found: Mapping[str, Any], settings: Settings) -> None:
+        """Check what cannot be changed, or not on the way."""
+        kind, architecture = found.get("PackageType", "Zip"), found["Architectures"][0]
+        if (kind, architecture) != (self._package, settings.architecture):
             raise ExistsError(
-                f"function {self.name}: was made from {way}",
+                f"function {self.name}: was made from {_SOURCES[kind]} for {architecture}",
                 f"bams3 cloud cleanup {self.place.name} first; the bucket's data are kept",
             )
-        return True
 
     @property
     def _package(self) -> str:
@@ -50,9 +56,7 @@ class Function(Resource):
         if self.settings.image:
             code: dict[str, Any] = {"Code": {"ImageUri": self.settings.image}}
         else:
-            code = {
-                "Code": {"ZipFile": stub()}, "Handler": HANDLER, "Runtime": self.settings.runtime,
-            }  # fmt: skip
+            code = {"Code": {"ZipFile": stub()}, "Handler": HANDLER}
         self.aws.settle(
             "lambda", "create_function", FunctionName=self.name, PackageType=self._package,
             Architectures=[self.settings.architecture], Tags=self.place.tags,
@@ -63,14 +67,14 @@ class Function(Resource):
     def _configured(self) -> dict[str, Any]:
         """Return what UpdateFunctionConfiguration can change, as it should be."""
         assert self.settings is not None
-        layers = {} if self.settings.image else {"Layers": [self._layer()]}
+        layered = {"Layers": [self._layer()], "Runtime": self.settings.runtime}
         return {
             "Role": self.place.role_arn,
             "Timeout": self.settings.timeout,
             "MemorySize": self.settings.memory_mb,
             "EphemeralStorage": {"Size": self.settings.scratch_mb},
             "Environment": {"Variables": self.environment()},
-            **layers,
+            **({} if self.settings.image else layered),
         }
 
     def _layer(self) -> str:
@@ -158,6 +162,7 @@ def _plain(configuration: Mapping[str, Any]) -> dict[str, Any]:
         "timeout": configuration.get("Timeout"),
         "memory": configuration.get("MemorySize"),
         "scratch": configuration.get("EphemeralStorage", {}).get("Size"),
+        "runtime": configuration.get("Runtime"),
         "settings": configuration.get("Environment", {}).get("Variables"),
         "layers": [layer if isinstance(layer, str) else layer["Arn"] for layer in layers],
     }

@@ -152,13 +152,12 @@ def call(
         raise ExistsError(f"{place.url}: exists already", "--overwrite, or another name")
     done = earlier(place.folder, template.job, prepared.pieces)
     shards = cut(prepared, done, caller, count, tile_bases)
-    if budget is not None:
-        budget.begin(
-            weight(prepared, shards), len(shards), done, weight(prepared, (r.shard for r in done))
-        )
     job = Scatter(template, progress, ahead=2 * count, deadline=deadline, budget=budget)
     job.done = [*done]
     try:
+        if budget is not None:
+            known = weight(prepared, (receipt.shard for receipt in done))
+            budget.begin(weight(prepared, shards), len(shards), done, known)
         if executor is not None:
             job.run(shards, executor)
         else:
