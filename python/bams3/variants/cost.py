@@ -85,7 +85,7 @@ class Budget:
         if self.most is not None and shards and dollars > self.most:
             raise CallError(
                 f"about {money(dollars)} are expected, and ${self.most:g} are allowed",
-                f"--max-cost {dollars * 1.1:.2g}: no shard is begun beyond it, whatever they take",
+                f"--max-cost {dollars * 1.1:.2g}: shards that are done may still stop it",
             )
         return found
 
