@@ -16,6 +16,8 @@ LOCALSTACK := $(CACHE)/localstack
 LOCALSTACK_PACKAGES := "localstack-core[base-runtime]==4.12.0" "cbor2<6" "pyopenssl==24.3.0" "cryptography<45" "service_identity<24.3"
 SAM_VERSION := 1.170.0
 EMULATOR := $(CACHE)/bin/aws-lambda-rie
+DYNALITE_VERSION := 4.0.0
+DYNALITE := $(CACHE)/dynalite
 IGV_VERSION := 3.8.10
 STATIC := python/bams3/server/static
 IGV := $(STATIC)/igv.min.js
@@ -31,7 +33,7 @@ ifneq ($(RUSTUP),)
 export RUSTUP_HOME ?= $(RUSTUP)
 endif
 
-.PHONY: help setup tools localstack demo test lint format layer bench docs clean
+.PHONY: help setup tools localstack dynalite demo test lint format layer bench docs clean
 
 help:  ## list what there is
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -98,6 +100,21 @@ $(LOCALSTACK)/.ready: | $(UV)
 	    echo "warning: LocalStack was not installed; tests of customer keys are skipped:" >&2; \
 	    tail -3 $(CACHE)/localstack.log >&2; }
 
+# The server of DynamoDB that keeps AWS's limits; without it the tests that need it are skipped.
+dynalite: $(DYNALITE)/.ready  ## the test server of DynamoDB
+
+$(DYNALITE)/.ready:
+	@mkdir -p $(DYNALITE)
+	@if ! command -v npm >/dev/null; then \
+	  echo "warning: npm is missing: tests against dynalite are skipped" >&2; \
+	  echo "hint: apt-get install npm, and make dynalite" >&2; \
+	elif npm install --prefix $(DYNALITE) --ignore-scripts --no-audit --no-fund --silent \
+	    dynalite@$(DYNALITE_VERSION) >$(CACHE)/dynalite.log 2>&1; then touch $@; \
+	else \
+	  echo "warning: dynalite was not installed; tests of DynamoDB against it are skipped:" >&2; \
+	  tail -3 $(CACHE)/dynalite.log >&2; \
+	fi
+
 # The emulator of AWS Lambda comes in the wheel of AWS's tool; without it one test is skipped.
 $(EMULATOR): | $(UV)
 	@mkdir -p $(@D)
@@ -134,7 +151,7 @@ $(IGV): $(STATIC)/igv.sha256
 demo: setup  ## simulate reads, stream them in, query, stats, get the BAM back, verify it
 	@PATH="$(abspath $(BIN)):$$PATH" recipes/demo.sh
 
-test: setup localstack $(EMULATOR)  ## all tests
+test: setup localstack dynalite $(EMULATOR)  ## all tests
 	$(BIN)/python -m pytest -q
 	cargo test --quiet --release --manifest-path rust/Cargo.toml
 

@@ -88,7 +88,7 @@ class DynamoServer:
         self.close()
 
 
-# ---- what DynamoDB does on bad days, for the fault proxy ------------------------------------------
+# ---- what DynamoDB does on bad days, for the fault proxy -----------------------------------------
 def refuse(code: str) -> Fault:
     """Answer with an error."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bams3.cli import variant_store
 from bams3.cli.options import (
     SIZE,
     Command,
@@ -124,6 +125,7 @@ def _caller(given: dict[str, Any]) -> Caller:
     "--folder", metavar="URL", help="For the parts of the job.  [default: beside the output]"
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output that is there.")
+@click.option("--store", metavar="URL", help="Load the calls into this store, too.")
 @json_option
 @quiet_option
 @storage_options
@@ -149,8 +151,12 @@ def call(
         --function variant-calling --max-cost 2
     """
     from bams3.variants.call import call
+    from bams3.variants.load import load
+    from bams3.variants.store import open_store
 
-    caller, budget = _caller(given), _budget(given, quiet or as_json)
+    caller, budget, store = _caller(given), _budget(given, quiet or as_json), given["store"]
+    if store:  # an address that is not understood is told before the work is done
+        open_store(store, storage).close()
     workers = given["workers"] or (64 if given["executor"] == "lambda" else None)
     with (
         _executor(given, workers) as executor,
@@ -164,11 +170,14 @@ def call(
                 f"{n:,} of {total:,} shards, {records:,} records"
             ),
         )  # fmt: skip
+    loaded = load(done.output, store, storage=storage) if store else None
     if as_json:
         cost = {} if budget is None else {"dollars": _dollars(done, budget)}
         _print_json({**asdict(done), **cost})
     elif not quiet:
         click.echo(_called(done, budget), err=True)
+        if loaded is not None:
+            click.echo(f"{loaded.calls:,} calls in {loaded.store}", err=True)
 
 
 def _budget(given: dict[str, Any], quiet: bool) -> Budget | None:
@@ -319,4 +328,6 @@ def _table(found: Comparison) -> str:
     return "\n".join(lines)
 
 
+for _command in variant_store.COMMANDS:
+    variants.add_command(_command)
 COMMANDS = (variants,)

@@ -10,8 +10,9 @@ Failures are raised, so that retries and dead-letter queues work; a direct calle
 older reply instead with {"errors": "reply"}. Everything may be done twice: what has a receipt is
 not done again, and results have the same names.
 
-Environment: `BUCKET_RESULTS`; `REFERENCE`, the address of the FASTA (or "reference" in the event);
-`TABLE_NAME`, where the calls of regions are loaded once they are written; without it they are not.
+Environment: `BUCKET_RESULTS`, and `REFERENCE`, the address of the FASTA (or "reference" in the
+event). `TABLE_NAME`, where it is set, is a table of DynamoDB that the calls of a region go into,
+in place of those that it has of this region.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def _region(event: Mapping[str, Any], sample: str, context: Context) -> dict[str
         raise InputError(f"the event has no {' and no '.join(missing)}")
     region = str(event.get("region", REGION))
     done = _called(event, region, sample, time.monotonic() + _left(context))
-    _load(done, event.get("sample_id"))
+    _keep(done, event.get("sample_id"))
     return {
         "statusCode": 200,
         "body": {
@@ -112,6 +113,14 @@ def _region(event: Mapping[str, Any], sample: str, context: Context) -> dict[str
             "message": f"Successfully called {done.records} variants",
         },
     }
+
+
+def _keep(done: CallSummary, sample: str | None) -> None:
+    """Load the calls into the table; a file of one sample under the name that the event gives."""
+    table = os.environ.get("TABLE_NAME")
+    if table:
+        name = sample if len(done.samples) == 1 else None
+        load(done.output, f"dynamodb://{table}", sample=name)
 
 
 def _called(event: Mapping[str, Any], region: str, sample: str, deadline: float) -> CallSummary:
@@ -131,11 +140,3 @@ def _called(event: Mapping[str, Any], region: str, sample: str, deadline: float)
             caller=Caller(min_depth=depth, min_alt_count=count), executor=executor, workers=2,
             overwrite=True, deadline=deadline,
         )  # fmt: skip
-
-
-def _load(done: CallSummary, sample: str | None) -> None:
-    """Load calls into the table, in place of those that it has of the same region and samples."""
-    table = os.environ.get("TABLE_NAME")
-    if table:
-        one = sample if len(done.samples) == 1 else None
-        load(done.output, f"dynamodb://{table}", sample=one)

@@ -18,7 +18,7 @@ from bams3.variants.vcf import Call
 PATIENCE = 60.0
 """Seconds to wait for another process to let go of the file."""
 _BATCH = 50_000
-_BUSY = ("Could not set lock", "different configuration")
+_BUSY = ("Could not set lock", "different configuration", "already attached")
 
 
 class DuckStore(SqlStore):

@@ -146,6 +146,8 @@ class Reading:
             # Into the first bin others reach; they stand before those that begin there.
             low = "-" if place[1] == region.start // BIN else "0"
             high = f"{min(region.interval[1], int(_LAST)):010d}"
+        if self.after is not None and place == _bin_of(self.after):
+            low = f"{self.after[1]:010d}"
         pk = bin_key(ask.layer.generation, ask.lane, place)
         calls = map(call_of, self.table.query(pk, low, high))
         return [c for c in calls if self.selection.holds(c) and self.catalog.sees(ask.layer, c)]

@@ -34,12 +34,14 @@ class SqliteStore(SqlStore):
 
     @contextmanager
     def _open(self, write: bool) -> Iterator[sqlite3.Connection]:
-        address = f"{Path(self.path).absolute().as_uri()}?mode={'rwc' if write else 'ro'}"
+        # Who reads opens for writing, too, where that is allowed: the last one tidies up the log.
+        address = f"{Path(self.path).absolute().as_uri()}?mode={'rwc' if write else 'rw'}"
         try:
             connection = sqlite3.connect(
                 address, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False
             )
             with closing(connection):
+                connection.execute(f"PRAGMA query_only = {int(not write)}")
                 yield connection
         except sqlite3.Error as error:
             raise _translated(error, self.url) from error

@@ -1,0 +1,400 @@
+"""Stores on bad days: killed loads, several at a time, throttling, and what is no store."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bams3.errors import ChangedError, InputError, PermissionDenied, StorageError, VersionError
+from bams3.regions import Region
+from bams3.variants.load import load
+from bams3.variants.store import Header, Selection, Store, dynamodb, open_store
+from bams3.variants.store import catalog as catalogs
+from bams3.variants.store.dynamo_load import remove
+from bams3.variants.vcf import Call
+from tests.servers.dynamodb import DynamoServer, leave_unprocessed, refuse
+from tests.servers.proxy import FaultProxy, fail, reset
+from tests.variants.calls import SAMPLES, found, key_of, write_vcf
+
+pytestmark = pytest.mark.usefixtures("tools")
+ROOT = Path(__file__).parents[2]
+LOAD = "import sys; from bams3.variants.load import load; load(*sys.argv[1:])"
+HEADER = Header({"chr1": 10_000_000}, ("s",))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two files with the same samples and other calls."""
+    folder = tmp_path_factory.mktemp("calls")
+    return write_vcf(folder / "x.vcf.gz"), write_vcf(folder / "y.vcf.gz", seed=2)
+
+
+def loader(path: Path, url: str) -> subprocess.Popen[bytes]:
+    environ = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
+    return subprocess.Popen([sys.executable, "-c", LOAD, str(path), url], env=environ)
+
+
+def calls_of(mark: str, count: int = 40) -> list[Call]:
+    """Calls in several bins; those of a load have its mark."""
+    return [
+        Call(
+            "s", "chr1", 50_000 * n, "A", "T", float(n), mark, "0/1", end=50_000 * n + 1, gene=mark
+        )
+        for n in range(count)
+    ]
+
+
+# ---- killed --------------------------------------------------------------------------------------
+@pytest.mark.parametrize("after", [0.9, 1.3, 1.7])
+def test_a_load_that_is_killed_leaves_nothing_to_be_seen(
+    after: float, store: Store, files: tuple[Path, Path]
+) -> None:
+    load(files[0], store.url)
+    before, stats = [*store.query(Selection())], store.stats()
+    child = loader(files[1], store.url)
+    time.sleep(after)
+    child.send_signal(signal.SIGKILL)
+    was_killed = child.wait() == -signal.SIGKILL
+    if was_killed:
+        assert [*store.query(Selection())] == before and store.stats() == stats
+    load(files[1], store.url)
+    assert sorted(map(key_of, store.query(Selection()))) == sorted(found(files[1]))
+
+
+def test_a_load_killed_between_two_writes_is_removed_later(
+    dynalite: DynamoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that a dead load has written goes with the next load that is committed."""
+    store = dynamo()
+    store.replace(HEADER, calls_of("old"))
+    rows = count_items(store)
+    monkeypatch.setattr(dynamodb.Load, "_indexes", _die)
+    monkeypatch.setattr(dynamodb.DynamoStore, "_clean", lambda *_: None)
+    monkeypatch.setattr(catalogs.Catalog, "abandoned", lambda self, _: self)  # as if killed
+    with pytest.raises(Death):
+        store.replace(HEADER, calls_of("dead", 80))
+    monkeypatch.undo()
+    for name, value in dynalite.environ.items():
+        monkeypatch.setenv(name, value)
+    assert count_items(store) > rows and marks(store) == {"old": 40}
+    monkeypatch.setattr(catalogs, "ABANDONED", -1.0)
+    store.replace(HEADER, calls_of("new"))
+    assert count_items(store) == rows and marks(store) == {"new": 40}
+
+
+def test_a_load_that_was_taken_for_dead_is_not_committed(
+    dynalite: DynamoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = dynamo()
+
+    def slowly() -> Iterator[Call]:
+        yield from calls_of("slow")
+        monkeypatch.setattr(catalogs, "ABANDONED", -1.0)
+        store.replace(HEADER, calls_of("quick"))
+        monkeypatch.undo()
+        for name, value in dynalite.environ.items():
+            monkeypatch.setenv(name, value)
+
+    with pytest.raises(StorageError, match="taken for dead"):
+        store.replace(HEADER, slowly())
+    assert marks(store) == {"quick": 40}
+
+
+class Death(BaseException):
+    """The process ends here."""
+
+
+def _die(*_: object) -> None:
+    raise Death
+
+
+def marks(store: Store) -> dict[str, int]:
+    return dict(Counter(call.filter for call in store.query(Selection())))
+
+
+def dynamo() -> dynamodb.DynamoStore:
+    opened = open_store(f"dynamodb://t-{uuid.uuid4().hex}")
+    assert isinstance(opened, dynamodb.DynamoStore)
+    return opened
+
+
+def count_items(store: dynamodb.DynamoStore) -> int:
+    """Count all items of the table, which our own code never does."""
+    client: Any = store._table._client
+    return int(client.scan(TableName=store._table.name, Select="COUNT")["Count"])
+
+
+# ---- several at a time ---------------------------------------------------------------------------
+def test_two_loads_at_once(store: Store, files: tuple[Path, Path]) -> None:
+    """One of them is the last; of it everything is there, and nothing of the other."""
+    children = [loader(path, store.url) for path in files]
+    assert [child.wait() for child in children] == [0, 0]
+    got = sorted(map(key_of, store.query(Selection())))
+    assert got in [sorted(found(path)) for path in files]
+    assert store.stats()["calls"] == len(got)
+
+
+def test_the_same_load_twice_at_once(store: Store, files: tuple[Path, Path]) -> None:
+    children = [loader(files[0], store.url) for _ in range(2)]
+    assert [child.wait() for child in children] == [0, 0]
+    assert sorted(map(key_of, store.query(Selection()))) == sorted(found(files[0]))
+
+
+def test_loads_of_different_samples_at_once(store: Store, tmp_path: Path) -> None:
+    names = ("one", "two", "three")
+    paths = [write_vcf(tmp_path / f"{n}.vcf.gz", n, [name]) for n, name in enumerate(names)]
+    children = [loader(path, store.url) for path in paths]
+    assert [child.wait() for child in children] == [0, 0, 0]
+    expected = [key for path in paths for key in found(path)]
+    assert sorted(map(key_of, store.query(Selection()))) == sorted(expected)
+    assert {*store.header().samples} == {*names}
+
+
+def test_who_asks_during_loads_sees_the_old_calls_or_the_new_ones(store: Store) -> None:
+    """DuckDB makes a reader wait for a load to end; the others do not."""
+    store.replace(HEADER, calls_of("0"))
+    seen: set[str] = set()
+    ended = threading.Event()
+    wrong: list[object] = []
+
+    def ask() -> None:
+        while not ended.is_set():
+            found_ = marks(store)
+            seen.update(found_)
+            if [*found_.values()] != [40]:
+                wrong.append(found_)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    other = open_store(store.url)
+    for number in range(1, 9):
+        other.replace(HEADER, calls_of(str(number)))
+    ended.set()
+    thread.join()
+    other.close()
+    assert not wrong and len(seen) > 1
+
+
+def test_a_long_query_is_told_when_its_calls_go(dynalite: DynamoServer) -> None:
+    store = dynamo()
+    store.replace(HEADER, calls_of("old", 150))
+    calls = store.query(Selection())
+    assert next(calls).filter == "old"
+    store.replace(HEADER, calls_of("new", 150))
+    with pytest.raises(ChangedError, match="were replaced while they were read"):
+        assert {call.filter for call in calls} == {"old"}
+
+
+# ---- throttling ----------------------------------------------------------------------------------
+@pytest.fixture
+def proxied(dynalite: DynamoServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """A fault proxy before dynalite; pauses are short."""
+    monkeypatch.setenv("BAMS3_RETRY_SECONDS", "5")
+    with FaultProxy(dynalite.url) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", proxy.url)
+        yield proxy
+
+
+def test_items_that_were_not_processed_are_written_again(proxied: FaultProxy) -> None:
+    store = dynamo()
+    store.replace(HEADER, [])
+    steps = [leave_unprocessed(keep) for keep in (0, 7, 24, 0, 0, 3, 12)]
+    proxied.plan(*steps, match="BatchWriteItem")
+    store.replace(HEADER, calls_of("x", 300))
+    assert proxied.faults == 7 and marks(store) == {"x": 300}
+    assert [c.pos for c in store.query(Selection())] == [50_000 * n for n in range(300)]
+
+
+@pytest.mark.parametrize("operation", ["BatchWriteItem", "Query", "GetItem", "PutItem"])
+def test_throttling_is_waited_out(operation: str, proxied: FaultProxy) -> None:
+    store = dynamo()
+    store.replace(HEADER, calls_of("old"))
+    faults = [
+        refuse("ProvisionedThroughputExceededException"), refuse("ThrottlingException"), fail(500),
+        reset(),
+    ]  # fmt: skip
+    proxied.plan(*faults, match=operation)
+    store.replace(HEADER, calls_of("new"))
+    assert marks(store) == {"new": 40}
+    assert proxied.faults == len(faults)
+
+
+def test_a_commit_whose_answer_is_lost_is_a_commit(proxied: FaultProxy) -> None:
+    store = dynamo()
+    store.replace(HEADER, calls_of("old"))
+    proxied.plan(None, reset(arrive=True), match="PutItem")  # the load begins, then is committed
+    store.replace(HEADER, calls_of("new"))
+    assert proxied.faults == 1 and marks(store) == {"new": 40} == {"new": store.stats()["calls"]}
+
+
+def test_throttling_without_end_is_an_error(
+    proxied: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BAMS3_RETRY_SECONDS", "1")
+    monkeypatch.setenv("BAMS3_RETRIES", "0")
+    store = dynamo()
+    store.replace(HEADER, calls_of("old"))
+    proxied.plan(*[leave_unprocessed(0)] * 200, match="BatchWriteItem")
+    with pytest.raises(StorageError, match="takes no more items"):
+        store.replace(HEADER, calls_of("new"))
+    proxied.plan()
+    assert marks(store) == {"old": 40}
+
+
+# ---- what is asked of DynamoDB -------------------------------------------------------------------
+def operations(proxy: FaultProxy) -> dict[str, int]:
+    return dict(Counter(line.rpartition(".")[2] for line in proxy.requests))
+
+
+def test_queries_never_scan_and_ask_for_few_bins(proxied: FaultProxy) -> None:
+    """40 calls in 20 bins: a region, a gene or a quality is found without reading the others."""
+    store = dynamo()
+    calls = [*calls_of("a", 20), *calls_of("b", 40)[20:]]
+    store.replace(HEADER, calls)
+    asked: dict[str, dict[str, int]] = {}
+    selections = {
+        "region": Selection(Region("chr1", 100_000, 200_000)),
+        "gene": Selection(gene="b"),
+        "quality": Selection(min_qual=38.0),
+        "all": Selection(),
+    }
+    for name, selection in selections.items():
+        proxied.plan()
+        assert [*store.query(selection)] == [c for c in calls if selection.holds(c)]
+        asked[name] = operations(proxied)
+    proxied.plan()
+    store.stats()
+    assert operations(proxied) == {"GetItem": 1, "Query": 1}
+    # The catalogue before and after; for a gene, its bins; else the directory is a query.
+    assert asked["region"] == {"GetItem": 2, "Query": 1}
+    assert asked["gene"] == {"GetItem": 3, "Query": 10}
+    assert asked["quality"] == {"GetItem": 2, "Query": 1 + 1}
+    assert asked["all"] == {"GetItem": 2, "Query": 1 + 20}
+
+
+def test_a_load_asks_for_nothing_but_its_own(proxied: FaultProxy) -> None:
+    store = dynamo()
+    store.replace(HEADER, calls_of("old"))
+    proxied.plan()
+    store.replace(HEADER, calls_of("new"))
+    assert {*operations(proxied)} == {"GetItem", "PutItem", "BatchWriteItem", "Query"}
+
+
+def test_no_partition_gets_many_items(dynalite: DynamoServer) -> None:
+    """A cohort: the calls of one bin are spread over lanes of 16 samples."""
+    store = dynamo()
+    names = tuple(f"s{n}" for n in range(64))
+    calls = [Call(name, "chr1", pos, "A", "T", 50.0, genotype="0/1", end=pos + 1)
+             for pos in range(1_000, 1_020) for name in sorted(names)]  # fmt: skip
+    store.replace(Header({"chr1": 10_000}, names), calls)
+    items = store._table._client.scan(TableName=store._table.name)["Items"]
+    partitions = Counter(item["pk"]["S"].partition("#")[2] for item in items if "pos" in item)
+    assert {*partitions.values()} == {16 * 20} and len(partitions) == 4
+    got = [*store.query(Selection(samples=["s40"]))]
+    assert len(got) == 20 and {call.sample for call in got} == {"s40"}
+    assert [*store.query(Selection())] == calls
+
+
+def test_old_generations_are_removed(dynalite: DynamoServer) -> None:
+    store = dynamo()
+    store.replace(HEADER, calls_of("old", 300))
+    items = count_items(store)
+    for _ in range(3):
+        store.replace(HEADER, calls_of("new", 300))
+        assert count_items(store) == items
+
+
+def test_removing_that_was_broken_off_is_gone_on_with(
+    dynalite: DynamoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = dynamo()
+    store.replace(HEADER, calls_of("old", 300))
+    items = count_items(store)
+    monkeypatch.setattr(dynamodb, "remove", _die)
+    with pytest.raises(Death):
+        store.replace(HEADER, calls_of("new", 300))
+    assert marks(store) == {"new": 300} and count_items(store) == 2 * items - 1
+    monkeypatch.setattr(dynamodb, "remove", remove)
+    store.replace(HEADER, calls_of("newer", 300))
+    assert count_items(store) == items
+
+
+# ---- what is no store ----------------------------------------------------------------------------
+def test_a_table_of_something_else(dynalite: DynamoServer, files: tuple[Path, Path]) -> None:
+    """That of the older project, whose keys are chrom_pos and timestamp."""
+    store = dynamo()
+    client: Any = store._table._client
+    client.create_table(
+        TableName=store._table.name, BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "chrom_pos", "KeyType": "HASH"},
+                   {"AttributeName": "timestamp", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": "chrom_pos", "AttributeType": "S"},
+                              {"AttributeName": "timestamp", "AttributeType": "N"}],
+    )  # fmt: skip
+    for act in (lambda: load(files[0], store.url), store.stats, store.header):
+        with pytest.raises(InputError, match="its keys are not pk and sk"):
+            act()  # type: ignore[operator]
+
+
+def test_a_database_of_something_else(tmp_path: Path, files: tuple[Path, Path]) -> None:
+    path = tmp_path / "x.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE people (name TEXT)")
+    connection.close()
+    with pytest.raises(InputError, match="is a database of something else: it has people"):
+        load(files[0], f"sqlite:///{path}")
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "duckdb"])
+def test_a_file_of_something_else(scheme: str, tmp_path: Path, files: tuple[Path, Path]) -> None:
+    path = tmp_path / "x.db"
+    path.write_text("This is a text, and it is long enough to be looked at. " * 100)
+    for act in (lambda url: load(files[0], url), lambda url: open_store(url).stats()):
+        with pytest.raises(InputError, match=r"cannot be opened|is no database") as caught:
+            act(f"{scheme}:///{path}")  # type: ignore[no-untyped-call]
+        assert caught.value.hint == "name another file"
+    assert path.read_text().startswith("This is a text")
+
+
+def test_a_newer_version(tmp_path: Path, files: tuple[Path, Path]) -> None:
+    url = f"sqlite:///{tmp_path / 'x.db'}"
+    load(files[0], url)
+    with sqlite3.connect(tmp_path / "x.db") as connection:
+        connection.execute("UPDATE bams3_calls SET version = 2")
+    connection.close()
+    with pytest.raises(VersionError, match="newer"):
+        open_store(url).stats()
+
+
+def test_a_call_that_is_too_large_for_dynamodb(dynalite: DynamoServer) -> None:
+    store = dynamo()
+    # Text that does not pack: 1.2 MB of base64 of random bytes.
+    noise = os.urandom(900_000).hex()
+    call = Call("s", "chr1", 9, "A", "T", 1.0, genotype="0/1", end=10, info=f'{{"X": "{noise}"}}')
+    with pytest.raises(InputError, match=r"chr1:10: a call of .* is too large"):
+        store.replace(HEADER, [call])
+    assert store._catalog().layers == () and count_items(store) == 1  # the catalogue
+
+
+def test_no_credentials(monkeypatch: pytest.MonkeyPatch, dynalite: DynamoServer) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(PermissionDenied, match="no AWS credentials"):
+        dynamo().header()
+
+
+def test_samples_are_those_of_the_file(store: Store, files: tuple[Path, Path]) -> None:
+    assert load(files[0], store.url).samples == SAMPLES
