@@ -34,7 +34,7 @@ ifneq ($(RUSTUP),)
 export RUSTUP_HOME ?= $(RUSTUP)
 endif
 
-.PHONY: help setup tools localstack dynalite demo test lint format bench docs clean
+.PHONY: help setup tools localstack dynalite demo test lint format layer bench docs clean
 
 help:  ## list what there is
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -156,6 +156,11 @@ format: $(STAMP)  ## put all sources into shape
 	$(BIN)/ruff check --fix python tests recipes benchmarks
 	$(BIN)/ruff format python tests recipes benchmarks
 	cargo fmt --manifest-path rust/Cargo.toml
+
+layer: $(STAMP)  ## the layer of the function on AWS Lambda, build/layer.zip
+	rm -rf build/wheel
+	$(BIN)/maturin build --quiet --release --out build/wheel
+	$(BIN)/python recipes/layer.py build/wheel/*.whl build/layer.zip
 
 bench: setup  ## measure beside peers, into docs/concepts/performance.md (WHAT=sizes|lossy|requests|speed|transfer|serve|variants)
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python benchmarks/run.py $(or $(WHAT),all) --write

@@ -24,8 +24,9 @@ MAY = {
     "runs": {"config", "errors", "storage", "transfer"},
     "server": {"_core", "config", "errors", "reads", "regions", "storage"},
     "variants": {"_core", "config", "errors", "reads", "regions", "storage"},
+    "cloud": {"errors", "variants"},
     "cli": {
-        *("_core", "config", "errors", "reads", "regions", "runs", "server", "storage"),
+        *("_core", "cloud", "config", "errors", "reads", "regions", "runs", "server", "storage"),
         *("transfer", "variants"),
     },
 }

@@ -16,13 +16,14 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 
 from tests.servers.threaded import Server
 
 TRACE = "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0"
+PROGRAM = (sys.executable, "-m", "awslambdaric")
 
 
 @dataclass
@@ -45,11 +46,11 @@ class Invocation:
 class Runtime(Server):
     """The Runtime API of one worker, and its process."""
 
-    def __init__(self, handler: str, environ: Mapping[str, str]) -> None:
+    def __init__(self, command: Sequence[str], environ: Mapping[str, str]) -> None:
         super().__init__(_RuntimeApi)
         self.waiting: queue.Queue[Invocation] = queue.Queue()
         self.current: Invocation | None = None
-        self._command = [sys.executable, "-m", "awslambdaric", handler]
+        self._command = command
         self._environ = {**environ, "AWS_LAMBDA_RUNTIME_API": self.url.removeprefix("http://")}
         self.process = self._start()
 
@@ -123,7 +124,12 @@ class Lambda(Server):
     """The Invoke API; invocations go to whichever runtime is free."""
 
     def __init__(
-        self, handler: str, environ: Mapping[str, str], workers: int = 2, timeout: float = 60.0
+        self,
+        handler: str,
+        environ: Mapping[str, str],
+        workers: int = 2,
+        timeout: float = 60.0,
+        program: Sequence[str] = PROGRAM,
     ) -> None:
         self.timeout_seconds = timeout
         self.payloads: list[bytes] = []
@@ -131,7 +137,7 @@ class Lambda(Server):
             "AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024",
             "LAMBDA_TASK_ROOT": ".", **environ,
         }  # fmt: skip
-        self.runtimes = [Runtime(handler, environ) for _ in range(workers)]
+        self.runtimes = [Runtime([*program, handler], environ) for _ in range(workers)]
         self.free: queue.Queue[Runtime] = queue.Queue()
         for runtime in self.runtimes:
             self.free.put(runtime)

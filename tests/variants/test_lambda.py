@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -21,7 +21,7 @@ from bams3.errors import CallError, InputError
 from bams3.storage import open_store
 from bams3.variants.call import call
 from bams3.variants.executors import LambdaExecutor
-from bams3.variants.handler import lambda_handler
+from bams3.variants.handler import _arrived, lambda_handler
 from tests.servers.lambda_runtime import Lambda
 from tests.variants.sample import Sample, plain, read_lines
 
@@ -188,34 +188,114 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.mark.skipif(emulator() is None, reason="aws-lambda-rie is not installed: make setup")
-def test_under_the_emulator_of_aws(bucket: str) -> None:
-    front, back = free_port(), free_port()
-    command = [
-        str(emulator()),
-        *("--runtime-interface-emulator-address", f"127.0.0.1:{front}"),
-        *("--runtime-api-address", f"127.0.0.1:{back}"),
-        *(sys.executable, "-m", "awslambdaric", HANDLER),
-    ]
-    settings = {"AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_LAMBDA_FUNCTION_TIMEOUT": "60"}
-    settings |= {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024", "LAMBDA_TASK_ROOT": str(ROOT)}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command, env={**environ(bucket), **settings}, **quiet)
-    try:
-        for _ in range(100):
+class Emulator:
+    """AWS's emulator with a function; it answers one invocation at a time."""
+
+    def __init__(self, environ: dict[str, str], timeout: int) -> None:
+        front, back = free_port(), free_port()
+        command = [
+            str(emulator()),
+            *("--runtime-interface-emulator-address", f"127.0.0.1:{front}"),
+            *("--runtime-api-address", f"127.0.0.1:{back}"),
+            *(sys.executable, "-m", "awslambdaric", HANDLER),
+        ]
+        settings = {"AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout)}
+        settings |= {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024", "LAMBDA_TASK_ROOT": str(ROOT)}
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self._process = subprocess.Popen(
+            command, env={**environ, **settings}, process_group=0, **quiet
+        )
+        self._client = client(f"http://127.0.0.1:{front}")
+        for _ in range(200):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", front)) == 0:
-                    break
+                    return
             time.sleep(0.05)
-        invoke = client(f"http://127.0.0.1:{front}").invoke
-        event = {"bucket": bucket.removeprefix("s3://"), "key": "x.bams3", "region": "chr2:1-9000"}
-        answer = json.loads(
-            invoke(FunctionName="function", Payload=json.dumps(event).encode())["Payload"].read()
-        )
-        assert answer["statusCode"] == 200 and answer["body"]["variants"] > 5
-        wrong = json.dumps({**event, "key": "none.bam"}).encode()
-        answer = json.loads(invoke(FunctionName="function", Payload=wrong)["Payload"].read())
-        assert answer["errorType"] == "NotFoundError"
-    finally:
-        process.kill()
-        process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def invoke(self, **arguments: Any) -> Any:
+        """Invoke by the name that the emulator knows, and take "f" for it."""
+        return self._client.invoke(**{**arguments, "FunctionName": "function"})
+
+    def ask(self, event: dict[str, Any]) -> Any:
+        answer = self.invoke(FunctionName="f", Payload=json.dumps(event).encode())
+        return json.loads(answer["Payload"].read())
+
+
+needs_emulator = pytest.mark.skipif(
+    emulator() is None, reason="aws-lambda-rie is not installed: make test"
+)
+
+
+@needs_emulator
+def test_under_the_emulator_of_aws(bucket: str) -> None:
+    event = {"bucket": bucket.removeprefix("s3://"), "key": "x.bams3", "region": "chr2:1-9000"}
+    with Emulator(environ(bucket), 60) as server:
+        for _ in range(2):  # cold and warm
+            answer = server.ask(event)
+            assert answer["statusCode"] == 200 and answer["body"]["variants"] > 5
+        answer = server.ask({**event, "key": "none.bam"})
+        assert answer["errorType"] == "NotFoundError" and "none.bam" in answer["errorMessage"]
+        assert server.ask({"tasks": [{}]})["errorType"] == "InputError"
+        assert server.ask({**event, "key": "none.bam", "errors": "reply"})["statusCode"] == 500
+        arrived = {"s3": {"bucket": {"name": event["bucket"]}, "object": {"key": "x.bam.bai"}}}
+        (reply,) = server.ask({"Records": [arrived]})["replies"]
+        assert reply["body"]["vcf_file"] == f"{bucket}/results/x_all.vcf.gz"
+
+
+@needs_emulator
+def test_batches_under_the_emulator(bucket: str, normal: Sample, tmp_path: Path) -> None:
+    """A driver's shards; then the same as one batch, of which all is done already."""
+    with Emulator(environ(bucket), 60) as server:
+        sent: list[dict[str, Any]] = []
+
+        class Noting:
+            def invoke(self, **arguments: Any) -> Any:
+                sent.append(json.loads(arguments["Payload"]))
+                return server.invoke(**arguments)
+
+        output = f"{bucket}/out.vcf.gz"
+        with LambdaExecutor("f", 1, Noting()) as executor:
+            done = call(
+                [f"{bucket}/x.bam"], f"{bucket}/ref.fa", output, executor=executor, workers=1,
+                tile_bases=15_000, folder=f"{bucket}/job",
+            )  # fmt: skip
+        assert len(sent) == done.shards == 5
+        batch = {"tasks": [task for payload in sent for task in payload["tasks"]]}
+        answers = [server.ask(batch) for _ in range(2)]
+    assert answers[0] == answers[1] and answers[0]["unfinished"] == []
+    assert sum(receipt["records"] for receipt in answers[0]["receipts"]) == done.records
+    (tmp_path / "out.vcf.gz").write_bytes(open_store(bucket).get("out.vcf.gz"))
+    assert read_lines(tmp_path / "out.vcf.gz") == plain(normal.reference, normal.bam)
+
+
+@needs_emulator
+def test_time_that_runs_out_under_the_emulator(bucket: str) -> None:
+    """The function gives up before it would be killed, and answers the next event, too."""
+    event = {"bucket": bucket.removeprefix("s3://"), "key": "x.bam", "region": "chr2:1-9000"}
+    with Emulator(environ(bucket), 4) as server:  # less than what the handler keeps for itself
+        for _ in range(2):
+            answer = server.ask(event)
+            assert answer["errorType"] == "TooLargeError"
+            assert "no time left" in answer["errorMessage"]
+
+
+@pytest.mark.parametrize(
+    ("key", "reads", "name"),
+    [
+        ("samples/x.bam.bai", "samples/x.bam", "x"),
+        ("samples/x.sorted.bam.csi", "samples/x.sorted.bam", "x.sorted"),
+        ("samples/run+1/x.cram.crai", "samples/run 1/x.cram", "run 1/x"),
+        ("samples/x.bams3/_metadata.json", "samples/x.bams3", "x"),
+        ("x.bam", "x.bam", "x"),
+    ],
+)
+def test_what_has_arrived(key: str, reads: str, name: str) -> None:
+    record = {"s3": {"bucket": {"name": "b"}, "object": {"key": key}}}
+    assert _arrived(record) == ({"bucket": "b", "key": reads, "region": "."}, name)

@@ -13,9 +13,10 @@ import pytest
 
 from bams3.errors import CallError, StorageError, TooLargeError
 from bams3.variants import call as module
+from bams3.variants import cost
 from bams3.variants.call import call
 from bams3.variants.callers import Caller
-from bams3.variants.cost import Budget
+from bams3.variants.cost import Budget, Estimate, guess
 from bams3.variants.task import Receipt, Task
 from bams3.variants.tile import call_tile
 from tests.variants.sample import Sample, plain, read_lines
@@ -126,9 +127,30 @@ def test_a_crashing_caller_and_a_slow_one(normal: Sample, out: Path) -> None:
     assert time.monotonic() - began < 30
 
 
-def test_a_budget_stops_and_more_goes_on(normal: Sample, out: Path) -> None:
-    tiny = Budget(memory_mb=1024, most=1e-7)
+def test_what_would_cost_too_much_is_not_begun(normal: Sample, out: Path) -> None:
+    told: list[Estimate] = []
+    tiny = Budget(memory_mb=1024, most=1e-6, told=told.append)
+    with pytest.raises(CallError, match=r"are expected, and \$1e-06 are allowed"):
+        call([normal.bam], normal.reference, out, tile_bases=10_000, budget=tiny)
+    assert [(e.shards, e.measured, e.spent) for e in told] == [(6, False, 0.0)]
+    mib = os.path.getsize(normal.bam) / (1 << 20)
+    assert told[0].seconds == pytest.approx(guess(mib * 2**20, 6), rel=0.05)
+    assert told[0].dollars == pytest.approx(told[0].seconds * 1.66667e-5 + 6 * 2e-7)
+    assert not Path(f"{out}.parts").exists()
+
+
+def test_a_budget_stops_and_more_goes_on(
+    normal: Sample, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cost, "guess", lambda size, shards: 0.0)
+    low = Budget(memory_mb=1024, most=2e-6)
     with pytest.raises(CallError, match="more than allowed"):
-        call([normal.bam], normal.reference, out, tile_bases=10_000, budget=tiny, workers=1)
-    done = call([normal.bam], normal.reference, out, tile_bases=10_000, budget=Budget(most=1.0))
+        call([normal.bam], normal.reference, out, tile_bases=10_000, budget=low, workers=1)
+    told: list[Estimate] = []
+    budget = Budget(most=1.0, told=told.append)
+    done = call([normal.bam], normal.reference, out, tile_bases=10_000, budget=budget)
     assert done.resumed >= 1 and read_lines(out) == plain(normal.reference, normal.bam)
+    (estimate,) = told
+    assert estimate.measured and estimate.shards == done.shards - done.resumed
+    spent = budget.of(done.worker_seconds, done.shards)
+    assert 0 < estimate.spent < spent and estimate.dollars == pytest.approx(spent, rel=0.9)

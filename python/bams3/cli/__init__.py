@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import click
 
-from bams3.cli import reads, runs, serve, transfer, variants, view
+from bams3.cli import cloud, reads, runs, serve, transfer, variants, view
 from bams3.errors import Bams3Error
 
 INTERRUPTED = 130
@@ -60,6 +60,7 @@ _COMMANDS = (
     *runs.COMMANDS,
     *serve.COMMANDS,
     *variants.COMMANDS,
+    *cloud.COMMANDS,
 )
 for _command in _COMMANDS:
     cli.add_command(_command)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bams3.variants.call import CallSummary
     from bams3.variants.callers import Caller
     from bams3.variants.compare import Comparison
-    from bams3.variants.cost import Budget
+    from bams3.variants.cost import Budget, Estimate
 
 
 @click.group()
@@ -117,7 +117,10 @@ def _caller(given: dict[str, Any]) -> Caller:
     "--memory", type=click.IntRange(128), default=1769, show_default=True, metavar="MB",
     help="Memory of the function, for its cost.",
 )  # fmt: skip
-@click.option("--max-cost", type=float, metavar="DOLLARS", help="Begin no shard beyond it; Lambda.")
+@click.option(
+    "--max-cost", type=float, metavar="DOLLARS",
+    help="Refuse what is expected to cost more, and begin no shard beyond it; Lambda.",
+)  # fmt: skip
 @click.option(
     "--folder", metavar="URL", help="For the parts of the job.  [default: beside the output]"
 )
@@ -151,7 +154,7 @@ def call(
     from bams3.variants.load import load
     from bams3.variants.store import open_store
 
-    caller, budget, store = _caller(given), _budget(given), given["store"]
+    caller, budget, store = _caller(given), _budget(given, quiet or as_json), given["store"]
     if store:  # an address that is not understood is told before the work is done
         open_store(store, storage).close()
     workers = given["workers"] or (64 if given["executor"] == "lambda" else None)
@@ -169,22 +172,38 @@ def call(
         )  # fmt: skip
     loaded = load(done.output, store, storage=storage) if store else None
     if as_json:
-        _print_json(asdict(done))
+        cost = {} if budget is None else {"dollars": _dollars(done, budget)}
+        _print_json({**asdict(done), **cost})
     elif not quiet:
         click.echo(_called(done, budget), err=True)
         if loaded is not None:
             click.echo(f"{loaded.calls:,} calls in {loaded.store}", err=True)
 
 
-def _budget(given: dict[str, Any]) -> Budget | None:
+def _budget(given: dict[str, Any], quiet: bool) -> Budget | None:
     from bams3.variants.cost import Budget
 
     most = given.pop("max_cost")
     if given["executor"] == "lambda":
-        return Budget(given["memory"], most)
+        return Budget(given["memory"], most, None if quiet else _tell_estimate)
     if most is not None:
         raise click.UsageError("--max-cost is for --executor lambda")
     return None
+
+
+def _tell_estimate(found: Estimate) -> None:
+    from bams3.variants.cost import PRICES_OF, money
+
+    by = "by the pace of those done" if found.measured else "a guess"
+    click.echo(
+        f"estimate: {found.shards:,} shards, {found.seconds:,.0f} s of the function ({by}), "
+        f"about {money(found.dollars)} ({PRICES_OF})",
+        err=True,
+    )
+
+
+def _dollars(done: CallSummary, budget: Budget) -> float:
+    return budget.of(done.worker_seconds, done.shards)
 
 
 @contextmanager
@@ -206,6 +225,8 @@ def _executor(given: dict[str, Any], workers: int | None) -> Iterator[Executor |
 
 
 def _called(done: CallSummary, budget: Budget | None) -> str:
+    from bams3.variants.cost import money
+
     parts = f"{done.shards:,} shards" + (f", {done.resumed:,} done before" if done.resumed else "")
     lines = [
         f"{done.records:,} records of {', '.join(done.samples)}: {done.output}",
@@ -213,7 +234,7 @@ def _called(done: CallSummary, budget: Budget | None) -> str:
         f"{done.seconds:.1f} s, {done.worker_seconds:.1f} s of workers, {parts}",
     ]
     if budget is not None:
-        lines.append(f"about ${budget.of(done.worker_seconds, done.shards):.4f}")
+        lines.append(f"cost: about {money(_dollars(done, budget))}")
     return "\n".join(lines)
 
 

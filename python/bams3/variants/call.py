@@ -7,6 +7,7 @@ folder goes, and the receipts of the shards stand in that of the job, beside the
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -124,13 +125,14 @@ def call(
         overwrite: Replace an output that is there. One that this very job has made is left as it
             is, and its summary returned.
         deadline: `time.monotonic()` after which nothing is begun, and what runs is stopped.
-        budget: What it may cost.
+        budget: What it may cost; it is told the estimate, and may refuse.
         storage: How to reach stores.
         progress: Told how far it is.
 
     Raises:
         ExistsError: The output is there already.
-        CallError: Some shards failed; what is done is kept, and not done again.
+        CallError: Some shards failed; what is done is kept, and not done again. Or it would cost
+            more than allowed.
         NotFoundError, InputError, RegionError, UsageError: See `prepare`.
     """
     began = time.monotonic()
@@ -153,6 +155,9 @@ def call(
     job = Scatter(template, progress, ahead=2 * count, deadline=deadline, budget=budget)
     job.done = [*done]
     try:
+        if budget is not None:
+            known = weight(prepared, (receipt.shard for receipt in done))
+            budget.begin(weight(prepared, shards), len(shards), done, known)
         if executor is not None:
             job.run(shards, executor)
         else:
@@ -313,6 +318,12 @@ def cut(
         shards = [(piece,) for shard in shards for piece in shard]
     check_cover(left, shards)
     return shards
+
+
+def weight(prepared: Prepared, shards: Iterable[Shard]) -> float:
+    """Return the compressed bytes of the reads of shards."""
+    known = functools.cache(functools.partial(_weights, prepared))
+    return bytes_of([piece for shard in shards for piece in shard], known)
 
 
 def _count(total: float, workers: int) -> int:

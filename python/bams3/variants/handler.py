@@ -2,7 +2,9 @@
 
     {"tasks": [...]}                                                a batch of shards
     {"bucket", "key", "region", "sample_id"}                        one region of one file
-    {"Records": [{"s3": {"bucket": ..., "object": ...}}]}           files that have just arrived
+    {"Records": [{"s3": {"bucket": ..., "object": ...}}]}           reads that have just arrived
+
+Reads have arrived with what is written last: the index of BAM and CRAM, the manifest of a dataset.
 
 Failures are raised, so that retries and dead-letter queues work; a direct caller may ask for the
 older reply instead with {"errors": "reply"}. Everything may be done twice: what has a receipt is
@@ -16,6 +18,7 @@ in place of those that it has of this region.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -33,7 +36,10 @@ MARGIN = 5.0
 """Seconds that are left for writing results when a caller is stopped."""
 MIN_DEPTH, MIN_ALT_COUNT = 5, 2
 REGION = "chr20:1000000-1010000"
-UNKNOWN = "unknown"
+if "AWS_LAMBDA_RUNTIME_API" in os.environ:
+    # Lambda adds layers to sys.path alone, and callers are processes of their own.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+_WRITTEN_LAST = (".bai", ".csi", ".crai", "/_metadata.json")
 
 
 class Context(Protocol):
@@ -49,8 +55,8 @@ def lambda_handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]
         if "tasks" in event:
             return _batch(event["tasks"], context)
         if "Records" in event:
-            return {"replies": [_region(one, context) for one in map(_arrived, event["Records"])]}
-        return _region(event, context)
+            return {"replies": [_region(*_arrived(one), context) for one in event["Records"]]}
+        return _region(event, str(event.get("sample_id", "unknown")), context)
     except Bams3Error as error:
         if event.get("errors") != "reply":
             raise
@@ -75,25 +81,27 @@ def _batch(tasks: list[Mapping[str, Any]], context: Context) -> dict[str, Any]:
     return {"receipts": receipts, "unfinished": []}
 
 
-def _arrived(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the event of a file that S3 tells of: all of it is called."""
+def _arrived(record: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return the event of reads that S3 tells of, of which all is called, and the result's name."""
     try:
         bucket, key = record["s3"]["bucket"]["name"], record["s3"]["object"]["key"]
     except (KeyError, TypeError) as error:
         raise InputError(f"not an event of S3: {error!r}") from error
     key = unquote_plus(key)
-    name = key.rpartition("/")[2].partition(".")[0]
-    return {"bucket": bucket, "key": key, "region": ".", "sample_id": name}
+    for ending in _WRITTEN_LAST:
+        key = key.removesuffix(ending)
+    name = (key.partition("/")[2] or key).rpartition(".")[0] or key
+    return {"bucket": bucket, "key": key, "region": "."}, name
 
 
-def _region(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
+def _region(event: Mapping[str, Any], sample: str, context: Context) -> dict[str, Any]:
     """Call a region; the reply is that of the older project."""
     missing = [name for name in ("bucket", "key") if not event.get(name)]
     if missing:
         raise InputError(f"the event has no {' and no '.join(missing)}")
-    region, sample = str(event.get("region", REGION)), str(event.get("sample_id", UNKNOWN))
+    region = str(event.get("region", REGION))
     done = _called(event, region, sample, time.monotonic() + _left(context))
-    _keep(done, sample)
+    _keep(done, event.get("sample_id"))
     return {
         "statusCode": 200,
         "body": {
@@ -107,11 +115,11 @@ def _region(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
     }
 
 
-def _keep(done: CallSummary, sample: str) -> None:
+def _keep(done: CallSummary, sample: str | None) -> None:
     """Load the calls into the table; a file of one sample under the name that the event gives."""
     table = os.environ.get("TABLE_NAME")
     if table:
-        name = sample if len(done.samples) == 1 and sample != UNKNOWN else None
+        name = sample if len(done.samples) == 1 else None
         load(done.output, f"dynamodb://{table}", sample=name)
 
 
