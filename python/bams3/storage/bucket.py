@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Self
 
 from bams3.config import StorageOptions
@@ -22,6 +21,7 @@ from bams3.errors import (
     StorageError,
 )
 from bams3.storage import s3_xml
+from bams3.storage.answer import Reply
 from bams3.storage.objects import (
     Attributes,
     Body,
@@ -43,7 +43,7 @@ from bams3.storage.s3_headers import (
     version,
     written_with,
 )
-from bams3.storage.wire import LOST, Attempts, Reply, Sent, is_final, lost
+from bams3.storage.wire import Attempts, Sent, is_final, lost
 
 _NOTHING = Attributes()
 _PASS: Callable[[int], None] = lambda _: None  # noqa: E731
@@ -218,7 +218,7 @@ class Bucket:
                 reply = self._caller.stream(Ask("GET", key, version(version_id), headers), took)
             except Bams3Error:
                 raise
-            except LOST as error:
+            except OSError as error:
                 if is_final(error):
                     raise lost(error, url) from error
                 attempts.failed(lost(error, url))
@@ -315,7 +315,7 @@ class Bucket:
 
         ask = Ask("PUT", key, {}, headers, recover=recover)
         reply = self._caller.send_body(ask, body, passing, sent)
-        return replace(self._written(key, reply, sent.crc64nvme), sent=sent.crc64nvme)
+        return self._written(key, reply, sent.crc64nvme)
 
     def create_upload(
         self,
@@ -512,7 +512,7 @@ class Bucket:
                 f"{crc_text(crc64nvme)} was sent",
                 "the data was spoilt on its way: try again",
             )
-        return Written(etag, found, reply.headers.get("x-amz-version-id", ""))
+        return Written(etag, found, reply.headers.get("x-amz-version-id", ""), crc64nvme)
 
     def _arrived(
         self, key: str, crc: int | None, size: int, customer_key: CustomerKey | None

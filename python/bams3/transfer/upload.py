@@ -142,15 +142,14 @@ class ObjectUpload:
 
     def _put(self) -> Outcome:
         body = SourceBody(self._source, 0, self._size, self._fingerprint)
-        with _told_apart(self._bucket, self._key, self._settings):
-            written = self._bucket.put(
-                self._key, body, self._attributes, customer_key=self._customer_key,
-                if_none_match=self._settings.exists == "fail", passing=self._passing,
-            )  # fmt: skip
+        written = self._written(lambda: self._bucket.put(
+            self._key, body, self._attributes, customer_key=self._customer_key,
+            if_none_match=self._settings.exists == "fail", passing=self._passing,
+        ))  # fmt: skip
         self._progress.part(1, self._size, False)
-        return replace(
-            self._outcome(), etag=written.etag, crc64nvme=written.sent,
-            proof=self._compare(written), version_id=written.version_id,
+        return Outcome(
+            self._source.url, self._bucket.url_of(self._key), self._size, written.etag,
+            written.sent, self._compare(written), version_id=written.version_id,
         )  # fmt: skip
 
     def _begin_parts(self, found: Upload | None, usual: Plan) -> None:
@@ -248,11 +247,11 @@ class ObjectUpload:
         parts = [self._parts[number] for number in range(1, self._plan.count + 1)]
         crc = combined(parts)
         self._check_digests(crc)
-        with _told_apart(self._bucket, self._key, self._settings):
-            written = self._bucket.complete(
-                self._upload, parts, crc64nvme=crc, customer_key=self._customer_key,
-                if_none_match=self._settings.exists == "fail",
-            )  # fmt: skip
+        upload = self._upload
+        written = self._written(lambda: self._bucket.complete(
+            upload, parts, crc64nvme=crc, customer_key=self._customer_key,
+            if_none_match=self._settings.exists == "fail",
+        ))  # fmt: skip
         proof = proven(self._bucket, self._key, self._size, crc, parts, written, self._customer_key)
         return replace(
             outcome, etag=written.etag, crc64nvme=crc, proof=proof, version_id=written.version_id
@@ -261,6 +260,15 @@ class ObjectUpload:
     # ---- what they share -------------------------------------------------------------------------
     def _outcome(self) -> Outcome:
         return Outcome(self._source.url, self._bucket.url_of(self._key), self._size)
+
+    def _written(self, write: Callable[[], Written]) -> Written:
+        """Write; a condition that was refused is told as what it means here."""
+        try:
+            return write()
+        except ExistsError as error:
+            if self._settings.exists != "fail":
+                raise
+            raise decide.object_exists(self._bucket.url_of(self._key)) from error
 
     def _passing(self, count: int) -> None:
         self._engine.passing(count)
@@ -359,7 +367,11 @@ def with_mtime(attributes: Attributes, source: Source) -> Attributes:
     mtime = decide.mtime_of(source)
     if not mtime or decide.MTIME in attributes.metadata:
         return attributes
-    return replace(attributes, metadata={**attributes.metadata, decide.MTIME: mtime})
+    given = attributes
+    return Attributes(
+        given.content, {**given.metadata, decide.MTIME: mtime}, given.tags, given.storage_class,
+        given.acl, given.sse,
+    )  # fmt: skip
 
 
 def changed(source: Source) -> InputError:
@@ -412,14 +424,3 @@ def _compare_md5(body: SourceBody, part: Part, url: str, customer_key: CustomerK
         raise CorruptError(
             f"{url}: part {part.number} arrived spoilt", "run it again with --resume"
         )
-
-
-@contextmanager
-def _told_apart(bucket: Bucket, key: str, settings: Settings) -> Iterator[None]:
-    """Turn a refused condition into what it means here."""
-    try:
-        yield
-    except ExistsError as error:
-        if settings.exists != "fail":
-            raise
-        raise decide.object_exists(bucket.url_of(key)) from error
