@@ -11,6 +11,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -26,14 +27,25 @@ def main() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join((str(ROOT), str(ROOT / "python")))
     for section in SECTIONS if args.section == "all" else (args.section,):
         print(f"{section} ...", file=sys.stderr)
-        load = os.getloadavg()[0]
-        text = "\n".join(table.markdown() for table in _tables(section, args))
-        text = f"{machine(load)}\n\n{text}"
-        print(f"## {section}\n\n{text}", flush=True)
-        if args.write:
-            from benchmarks.tables import write_page
+        for part in _parts(section, args):
+            load = os.getloadavg()[0]
+            text = "\n".join(table.markdown() for table in _tables(section, part, args))
+            text = f"{machine(load)}\n\n{text}"
+            name = f"{section}-{part}" if part else section
+            print(f"## {name}\n\n{text}", flush=True)
+            if args.write:
+                from benchmarks.tables import write_page
 
-            write_page(PAGE, section, text)
+                write_page(PAGE, name, text)
+
+
+def _parts(section: str, args: argparse.Namespace) -> Sequence[str]:
+    """Return the parts of a section that are measured, and written, one by one."""
+    if section != "transfer":
+        return ("",)
+    from benchmarks.transfer import LOADS
+
+    return [args.only] if args.only else LOADS
 
 
 def _arguments() -> argparse.Namespace:
@@ -46,20 +58,25 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--stream", type=Path, help="a SAM file for speed, instead of a new one")
     parser.add_argument("--reference", type=Path, help="the FASTA of --stream")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each command")
-    parser.add_argument("--only", help="one task of speed, such as depth, of what a whole run made")
+    parser.add_argument(
+        "--only",
+        help="one task of speed, such as depth, of what a whole run made; one load of transfer: "
+        "a-up, a-down, b, c",
+    )
+    parser.add_argument("--add", action="store_true", help="to the rounds before, for transfer")
     parser.add_argument("--tiles", type=int, default=80, help="half megabases, for requests")
     parser.add_argument("--quick", action="store_true", help="less data, for transfer")
     return parser.parse_args()
 
 
-def _tables(section: str, args: argparse.Namespace) -> list:
+def _tables(section: str, part: str, args: argparse.Namespace) -> list:
     module = importlib.import_module(f"benchmarks.{section}")
     if section == "sizes":
         return module.tables(args.bam)
     if section == "speed":
         return module.tables(args)
     if section == "transfer":
-        return module.tables(args.rounds, args.quick)
+        return module.tables(part, args.rounds, args.quick, args.add)
     if section == "requests":
         return module.tables(args.tiles, args.rounds)
     if section in ("serve", "variants"):

@@ -363,8 +363,9 @@ def verify(
     from bams3.storage.bucket import Bucket
     from bams3.transfer.access import find_object
     from bams3.transfer.addresses import FilePath, parse_object, parse_source
+    from bams3.transfer.claims import new_hash
     from bams3.transfer.files import FileSource
-    from bams3.transfer.verify import digest, new_hash, verify
+    from bams3.transfer.verify import digest, verify
 
     if len(names) not in (1, 2) or part_size < 1:
         raise click.UsageError("give FILE and s3://BUCKET/KEY, or s3://BUCKET/KEY alone")

@@ -155,5 +155,7 @@ def _sentence(outcome: Outcome, verb: str) -> str:
     if outcome.parts:
         kept = f" ({outcome.kept} were there)" if outcome.kept else ""
         details.append(f"{outcome.parts} parts{kept}")
-    details.append(f"{outcome.proof} compared" if outcome.proof else "size compared")
+    details.append(
+        f"{outcome.proof} compared" if outcome.proof else "size compared, no checksum to compare"
+    )
     return f"{verb} {outcome.destination}: {', '.join(details)}"
