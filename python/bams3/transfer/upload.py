@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from bams3._core import crc64nvme, crc64nvme_combine
 from bams3.errors import Bams3Error, CorruptError, ExistsError, InputError, UsageError
 from bams3.storage.bucket import Bucket
-from bams3.storage.objects import Attributes, CustomerKey, Part, Reader, Upload, Written
+from bams3.storage.objects import Attributes, CustomerKey, Part, Upload, Written
 from bams3.transfer import decide
+from bams3.transfer.body import SourceBody, changed, checksum, combined, multipart_etag
 from bams3.transfer.engine import RESUME, Engine, Stopped
 from bams3.transfer.plan import Plan, adopt, check_part_size, plan
 from bams3.transfer.settings import Outcome, Progress, Settings, Silent
 from bams3.transfer.sources import Source
 
 _NOTHING, _SILENT, _USUAL = Attributes(), Silent(), Settings()
-_PIECE = 256 << 10
 
 
 def upload(
@@ -300,68 +297,6 @@ class ObjectUpload:
         return "crc64nvme" if written.crc64nvme is not None else ""
 
 
-class SourceBody:
-    """The bytes [start, end) of a source, to be sent.
-
-    With a fingerprint the source is asked for it after the last byte was read; where it differs
-    InputError is raised before the request is complete. With `md5` that digest is known afterwards.
-    """
-
-    def __init__(
-        self, source: Source, start: int, end: int, fingerprint: str = "", md5: bool = False
-    ) -> None:
-        self._source, self._start, self._end = source, start, end
-        self._fingerprint, self._wanted = fingerprint, md5
-        self.size = end - start
-        self.md5 = ""
-
-    @contextmanager
-    def open(self) -> Iterator[Reader]:
-        """Return a reader of the bytes, once more."""
-        with self._source.open(self._start, self._end) as reader:
-            summed = _Summed(reader) if self._wanted else None
-            yield summed or reader
-        self.md5 = summed.md5.hexdigest() if summed else ""
-        if self._fingerprint and self._source.fingerprint() != self._fingerprint:
-            raise changed(self._source)
-
-
-class _Summed:
-    """A reader that takes the MD5 of what passes."""
-
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-        self.md5 = hashlib.md5(usedforsecurity=False)
-
-    def readinto(self, buffer: memoryview, /) -> int:
-        count = self._reader.readinto(buffer)
-        self.md5.update(buffer[:count])
-        return count
-
-
-def checksum(body: SourceBody, passing: Callable[[int], None]) -> int:
-    """Read a body for its CRC64NVME. Raises InputError where it ends early."""
-    buffer, left, crc = memoryview(bytearray(_PIECE)), body.size, 0
-    with body.open() as reader:
-        while left:
-            count = reader.readinto(buffer[: min(left, _PIECE)])
-            if not count:
-                raise InputError("the source ended early: it became shorter", "start again")
-            passing(count)
-            crc = crc64nvme(buffer[:count], crc)
-            left -= count
-    return crc
-
-
-def combined(parts: Sequence[Part]) -> int:
-    """Return the CRC64NVME of the parts in sequence."""
-    crc = 0
-    for part in parts:
-        assert part.crc64nvme is not None
-        crc = crc64nvme_combine(crc, part.crc64nvme, part.size)
-    return crc
-
-
 def with_mtime(attributes: Attributes, source: Source) -> Attributes:
     """Add the time of a file's last change to its metadata."""
     mtime = decide.mtime_of(source)
@@ -372,14 +307,6 @@ def with_mtime(attributes: Attributes, source: Source) -> Attributes:
         given.content, {**given.metadata, decide.MTIME: mtime}, given.tags, given.storage_class,
         given.acl, given.sse,
     )  # fmt: skip
-
-
-def changed(source: Source) -> InputError:
-    """Return the error of a source that changed while it was read."""
-    return InputError(
-        f"{source.url}: changed while it was read; nothing was completed",
-        "wait until nobody writes to it, then start over with --force",
-    )
 
 
 def proven(
@@ -406,15 +333,6 @@ def proven(
     if info.crc64nvme is not None:
         return "crc64nvme"
     return "md5" if multipart_etag(parts) == info.etag.strip('"') else ""
-
-
-def multipart_etag(parts: Sequence[Part]) -> str:
-    """Return the ETag that S3 makes of the parts' MD5s; "" where their etags are none."""
-    try:
-        digests = b"".join(bytes.fromhex(part.etag.strip('"')) for part in parts)
-    except ValueError:
-        return ""
-    return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
 
 
 def _compare_md5(body: SourceBody, part: Part, url: str, customer_key: CustomerKey | None) -> None:
