@@ -51,22 +51,29 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="runs of each command")
     parser.add_argument(
         "--only",
-        help="one task of speed, such as depth, of what a whole run made; or one table of serve",
+        help="one task of speed, such as depth, of what a whole run made; one load of transfer: "
+        "a-up, a-down, b, c; one table of serve",
     )
+    parser.add_argument("--add", action="store_true", help="to the rounds before, for transfer")
     parser.add_argument("--tiles", type=int, default=80, help="half megabases, for requests")
     parser.add_argument("--quick", action="store_true", help="less data, for transfer")
     return parser.parse_args()
 
 
 def _parts(section: str, args: argparse.Namespace) -> Iterator[tuple[str, list]]:
-    """Yield the tables of a section under its name; those of the server one by one."""
-    if section != "serve":
-        yield section, _tables(section, args)
-        return
-    from benchmarks import serve
+    """Yield the tables of a section under its name; those of transfer and server one by one."""
+    if section == "serve":
+        from benchmarks import serve
 
-    for name, table in serve.parts(args.only, args.rounds):
-        yield f"serve-{name}", [table]
+        for name, table in serve.parts(args.only, args.rounds):
+            yield f"serve-{name}", [table]
+    elif section == "transfer":
+        from benchmarks import transfer
+
+        for load in (args.only,) if args.only else transfer.LOADS:
+            yield f"transfer-{load}", transfer.tables(load, args.rounds, args.quick, args.add)
+    else:
+        yield section, _tables(section, args)
 
 
 def _tables(section: str, args: argparse.Namespace) -> list:
@@ -75,8 +82,6 @@ def _tables(section: str, args: argparse.Namespace) -> list:
         return module.tables(args.bam)
     if section == "speed":
         return module.tables(args)
-    if section == "transfer":
-        return module.tables(args.rounds, args.quick)
     if section == "requests":
         return module.tables(args.tiles, args.rounds)
     if section == "variants":

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import filecmp
 import hashlib
+import json
 import os
 import random
 import shutil
 import socket
+import statistics
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import astuple
 from pathlib import Path
+from typing import TypeAlias
 
 from tests.servers.versitygw import Versitygw, find
 
 from benchmarks import peers
+from benchmarks.inputs import CACHE
 from benchmarks.tables import Table, verdict
-from benchmarks.timing import PYTHON, Command, Result, race
+from benchmarks.timing import PYTHON, Command, Result, Sample, race
 
 LATENCY = 0.03
 FILES = 5_492
@@ -28,30 +33,21 @@ MOST_MEMORY = 96.0
 _PIECE = 16 << 20
 
 
-def tables(rounds: int, quick: bool) -> list[Table]:
-    """Measure all loads; `quick` with a sixteenth of the data."""
+def tables(load: str, rounds: int, quick: bool, add: bool) -> list[Table]:
+    """Measure one load, `quick` with a sixteenth of the data; `add` to what was measured before."""
     peers.install()
     size = (4 << 30) // (16 if quick else 1)
     files = FILES // (16 if quick else 1)
     with tempfile.TemporaryDirectory(prefix="bams3-bench-", dir=_memory()) as name:
-        folder = Path(name)
         link = _loopback(size)
-        found = [
-            *_one_object(folder, size, rounds, link),
-            *_run_folder(folder, size, files, rounds, link),
-        ]
-    found[0].notes += [
-        f"Server: versitygw on loopback, its files in memory; {peers.versions()}. A bare socket "
-        f"copy of the same bytes over loopback: {size / link / 1e9:.2f} GB/s.",
-        "In turns (A B C A B C ...). Every tool is one process, so its peak of memory is that of "
-        "the tree; one under 46 MiB is that of the benchmark, from which it was started. CPU is "
-        "the tool's alone; the server has the same CPUs, and is the limit where tools take the "
-        "same time.",
-        "bams3 computes CRC64NVME, has the server check it, and compares the whole object's at the "
-        "end; the others do as their defaults say (rclone without its own checks). PyPI has "
-        "aws-cli 1, which has no CRT client; that of boto3 ignores the endpoint.",
-    ]
-    return found
+        size, results = _LOADS[load](Path(name), size, files, rounds)
+    links = [link]
+    if add:
+        links = _add_kept(load, results) + links
+    _keep(load, results, links)
+    table = _table(load, results, size, statistics.median(links))
+    table.notes.append(f"{peers.versions()}.")
+    return [table]
 
 
 def _memory() -> str | None:
@@ -59,37 +55,75 @@ def _memory() -> str | None:
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
+def _add_kept(load: str, results: dict[str, Result]) -> list[float]:
+    """Put the samples that were kept before these; return the seconds of the socket copies."""
+    kept = json.loads(_kept(load).read_text())
+    for name, result in results.items():
+        result.samples[:0] = [Sample(*values) for values in kept["samples"][name]]
+    return list(kept["links"])
+
+
+def _keep(load: str, results: dict[str, Result], links: list[float]) -> None:
+    samples = {name: [astuple(one) for one in result.samples] for name, result in results.items()}
+    _kept(load).write_text(json.dumps({"links": links, "samples": samples}))
+
+
+def _kept(load: str) -> Path:
+    CACHE.mkdir(parents=True, exist_ok=True)
+    return CACHE / f"transfer-{load}.json"
+
+
 # ---- loads ---------------------------------------------------------------------------------------
-def _one_object(folder: Path, size: int, rounds: int, link: float) -> Iterator[Table]:
-    source, target = folder / "object", folder / "back"
+Measured: TypeAlias = tuple[int, dict[str, Result]]
+"""Bytes that were moved, and what that took."""
+
+
+def _object_up(folder: Path, size: int, _: int, rounds: int) -> Measured:
+    source = folder / "object"
     _write(source, size)
     with _server(folder) as server:
-        up = _race(peers.upload_file(source, "object", server.url), server, server.url, rounds)
-        yield _table(f"(a) One object of {_gib(size)} up", up, size, link, 1.0, "s5cmd")
-        digest = _digest(source)
+        results = _race(peers.upload_file(source, "object", server.url), server, server.url, rounds)
+        if not filecmp.cmp(folder / "server" / "data" / "bench" / "object", source, shallow=False):
+            raise SystemExit("error: what arrived is not what was sent")
+    return size, results
+
+
+def _object_down(folder: Path, size: int, _: int, rounds: int) -> Measured:
+    source, target = folder / "object", folder / "back"
+    _write(source, size)
+    digest = _digest(source)
+    with _server(folder) as server:
+        _race(
+            {"bams3": peers.upload_file(source, "object", server.url)["bams3"]},
+            server, server.url, 1,
+        )  # fmt: skip
         source.unlink()
-        down = _race(
-            peers.download_file("object", target, server.url), server, server.url, rounds, target
-        )
+        words = peers.download_file("object", target, server.url)
+        results = _race(words, server, server.url, rounds, target)
         if _digest(target) != digest:
             raise SystemExit("error: what came back is not what went up")
-        yield _table("(a) The same object down", down, size, link, 1.2, "s5cmd")
-    target.unlink()
+    return size, results
 
 
-def _run_folder(folder: Path, size: int, files: int, rounds: int, link: float) -> Iterator[Table]:
-    run = folder / "run"
-    total = make_run(run, size, files)
-    what = f"a run folder of {files:,} files, {_gib(total)}"
+def _run_folder(folder: Path, size: int, files: int, rounds: int) -> Measured:
+    total = make_run(folder / "run", size, files)
     with _server(folder) as server:
-        words = peers.upload_folder(run, server.url)
+        words = peers.upload_folder(folder / "run", server.url)
         results = _race(words, server, server.url, rounds)
-        _check_run(run, folder)
-        yield _table(f"(b) Up: {what}", results, total, link, 1.0)
-        with _latency(server.port) as url:
-            results = _race(peers.upload_folder(run, url), server, url, rounds)
-        title = f"(c) The same, each answer {LATENCY * 1000:.0f} ms later"
-        yield _table(title, results, total, link, 1.0)
+        _check_run(folder / "run", folder)
+    return total, results
+
+
+def _run_folder_late(folder: Path, size: int, files: int, rounds: int) -> Measured:
+    total = make_run(folder / "run", size, files)
+    with _server(folder) as server, _latency(server.port) as url:
+        results = _race(peers.upload_folder(folder / "run", url), server, url, rounds)
+        _check_run(folder / "run", folder)
+    return total, results
+
+
+_LOADS = {"a-up": _object_up, "a-down": _object_down, "b": _run_folder, "c": _run_folder_late}
+LOADS = tuple(_LOADS)
 
 
 def make_run(folder: Path, size: int, files: int) -> int:
@@ -151,12 +185,11 @@ def _race(
     return race(commands, rounds)
 
 
-def _table(
-    title: str, results: dict[str, Result], size: int, link: float, most: float, peer: str = ""
-) -> Table:
-    """Report; the peer is the one named, else the fastest."""
+def _table(load: str, results: dict[str, Result], size: int, link: float) -> Table:
+    """Report, with the targets of the load."""
+    title, peer, most = _TARGETS[load]
     table = Table(
-        title,
+        title.format(size=_gib(size)),
         ["tool", "wall s", "least-most", "GB/s", "of loopback", "CPU s/GB", "peak MiB", "target"],
     )
     others = {name: result for name, result in results.items() if name != "bams3"}
@@ -171,10 +204,23 @@ def _table(
         )  # fmt: skip
     cpu = ours.cpu / results["s5cmd"].cpu
     notes = [f"memory <= {MOST_MEMORY:.0f} MiB: {verdict(ours.memory, MOST_MEMORY)}"]
-    if "up" in title.lower() or "same, each" in title:
+    if load != "a-down":
         notes.append(f"CPU {cpu:.2f} of s5cmd's, <= 0.33: {verdict(cpu, 1 / 3)}")
-    table.notes = ["; ".join(notes) + "."]
+    table.notes = [
+        "; ".join(notes) + ".",
+        f"{len(ours.samples)} rounds, medians. A bare socket copy of the same bytes over loopback: "
+        f"{size / link / 1e9:.2f} GB/s.",
+    ]
     return table
+
+
+_TARGETS = {
+    "a-up": ("(a) One object of {size} up", "s5cmd", 1.0),
+    "a-down": ("(a) The same object down", "s5cmd", 1.2),
+    "b": (f"(b) Up: a run folder of {FILES:,} files, {{size}}", "", 1.0),
+    "c": (f"(c) The same, each answer {LATENCY * 1000:.0f} ms later", "", 1.0),
+}
+"""Title, the peer of the target for wall time (else the fastest), and how often its time."""
 
 
 # ---- server, link, data --------------------------------------------------------------------------

@@ -22,9 +22,10 @@ ROOT = Path(__file__).parents[1]
 def clean_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Keep the machine's own AWS settings, and its instance role, out of the tests."""
+    """Keep the machine's own AWS settings, its proxy and its instance role out of the tests."""
     for name in list(os.environ):
-        if name.startswith("AWS_") or (name.startswith("BAMS3_") and name != "BAMS3_TEST_DATA"):
+        ours = name.startswith(("AWS_", "BAMS3_")) and name != "BAMS3_TEST_DATA"
+        if ours or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     home = tmp_path_factory.getbasetemp()
     monkeypatch.setenv("AWS_CONFIG_FILE", str(home / "no-config"))

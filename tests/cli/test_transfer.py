@@ -234,6 +234,49 @@ def test_verify_and_cancel(bucket: str, tmp_path: Path) -> None:
     assert s3.uploads(bucket) == []
 
 
+def test_verify_several_files(bucket: str, tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_bytes(name.encode() * 1000)
+    files = [tmp_path / name for name in ("a", "b", "c")]
+    ok("upload", *files, f"s3://{bucket}/p/")
+    done = ok("verify", *files, f"s3://{bucket}/p/")
+    lines = done.out.decode().splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["ok"] * 3
+    assert [line.split()[3] for line in lines] == [f"s3://{bucket}/p/{n}:" for n in "abc"]
+    assert "3 of 3 files verified, 0 bytes downloaded" in done.err
+    (tmp_path / "b").write_bytes(b"b" * 999 + b"!")
+    s3.client().delete_object(Bucket=bucket, Key="p/c")
+    done = transfer("verify", *files, f"s3://{bucket}/p/")
+    assert done.code == 1
+    assert done.out.decode().count("ok: ") == 1
+    assert f"{tmp_path / 'b'} and s3://{bucket}/p/b differ" in done.err
+    assert f"s3://{bucket}/p/c: does not exist" in done.err
+    assert "2 of 3 files are not what is there" in done.err
+    done = transfer("verify", *files, f"s3://{bucket}/p/", "--json")
+    told = [json.loads(line) for line in done.out.splitlines()]
+    assert [one["same"] for one in told] == [True, False, False]
+    assert [one.get("exit_code") for one in told] == [None, 1, 1]
+
+
+def test_verify_a_folder(bucket: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "deep").mkdir(parents=True)
+    (run / "a").write_bytes(b"a")
+    (run / "deep" / "b").write_bytes(b"")
+    (run / "c.tmp").write_bytes(b"c")
+    ok("upload", "--recursive", run, f"s3://{bucket}/run/", "--exclude", "*.tmp")
+    done = ok("verify", "--recursive", run, f"s3://{bucket}/run/", "--exclude", "*.tmp")
+    assert f"s3://{bucket}/run/deep/b" in done.out.decode()
+    assert "2 of 2 files verified" in done.err
+    assert transfer("verify", "--recursive", run, f"s3://{bucket}/run/").code == 1
+    (run / "link").symlink_to("nowhere")
+    done = transfer("verify", "--recursive", run, f"s3://{bucket}/run/", "--include", "link")
+    assert done.code == 1 and "a link to nothing" in done.err
+    assert transfer("verify", run, f"s3://{bucket}/run/").code == 2
+    assert transfer("verify", run / "a", f"s3://{bucket}/run/", "--include", "*").code == 2
+    assert transfer("verify", run / "a", run / "c.tmp", f"s3://{bucket}/run").code == 2
+
+
 # ---- what goes wrong -----------------------------------------------------------------------------
 def test_bad_calls_are_told_with_their_codes(tmp_path: Path, fake_s3: object) -> None:
     (tmp_path / "x").write_bytes(b"x")

@@ -12,9 +12,9 @@ from bams3.runs.place import BucketPlace, Outcome
 from bams3.runs.upload import Job, upload_run
 from bams3.storage import StorageOptions
 from bams3.storage.bucket import Bucket
+from bams3.transfer.body import SourceBody
 from bams3.transfer.files import FileSource
 from bams3.transfer.settings import Settings
-from bams3.transfer.upload import SourceBody
 from tests.runs.made import NOVASEQ, contents, make_run, write
 from tests.runs.processes import objects
 

@@ -89,7 +89,7 @@ def test_interrupted(bucket: Bucket, tmp_path: Path) -> None:
     """Ctrl-C ends soon, with 130, and says how to go on."""
     data = make_file(tmp_path / "f", SIZE)
     url = bucket.url_of("k")
-    process = start("upload", str(tmp_path / "f"), url, "--part-size", "5M", "--limit-rate", "10M")
+    process = start("upload", str(tmp_path / "f"), url, "--part-size", "5M", "--limit-rate", "4M")
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         uploads = [*bucket.list_uploads("k")]

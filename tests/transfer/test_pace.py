@@ -29,7 +29,7 @@ class Link:
         count = pace.limit
         self.now += max(1.0, count / self.most)
         for _ in range(count):
-            pace.passed(1000)
+            pace.passed += 1000
         for _ in range(count):
             pace.succeeded()
 

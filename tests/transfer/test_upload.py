@@ -29,7 +29,7 @@ from bams3.errors import (
 from bams3.storage.bucket import Bucket
 from bams3.storage.objects import Attributes, Reader
 from bams3.transfer import FileSource, Item, Outcome, Settings, upload, upload_many
-from bams3.transfer.upload import SourceBody
+from bams3.transfer.body import SourceBody
 from tests.servers.proxy import FaultProxy, fail, reset
 from tests.transfer.conftest import P, fetch, make_file, parts_sent
 

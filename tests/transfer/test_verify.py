@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,13 @@ import pytest
 
 from bams3.errors import ChecksumNameError, CorruptError, KeyRejectedError
 from bams3.storage.bucket import Bucket
+from bams3.transfer import Settings, download
 from bams3.transfer.access import find_object
+from bams3.transfer.claims import new_hash
 from bams3.transfer.files import FileSource
 from bams3.transfer.keys import GivenKey, read_key
 from bams3.transfer.verify import Verified, digest, verify
+from tests.servers.proxy import FaultProxy, flip
 from tests.transfer import s3
 
 MIB = 1 << 20
@@ -87,7 +92,7 @@ def test_checksums_of_parts(
 def test_a_server_that_does_not_show_its_parts(real_s3: str, file: Path) -> None:
     name = real_s3.removeprefix("s3://")
     s3.multipart(name, "k", PIECES, ChecksumAlgorithm="SHA256")
-    assert compared(file, name).proof == "md5 of parts"
+    assert compared(file, name).proof == "sha256 of parts"
     differs(file, name)
     s3.multipart(name, "k", UNLIKE, ChecksumAlgorithm="SHA256")
     found = compared(file, name)
@@ -135,6 +140,56 @@ def test_an_empty_file(name: str, tmp_path: Path) -> None:
     assert compared(tmp_path / "empty", name).size == 0
 
 
+# ---- what is proven of a download ----------------------------------------------------------------
+def downloaded(name: str, folder: Path, to_stream: bool) -> tuple[str, bytes]:
+    """Download s3://NAME/k; return what proved it, and the bytes."""
+    bucket = Bucket(name)
+    if to_stream:
+        stream = io.BytesIO()
+        return download(bucket, "k", stream).proof, stream.getvalue()
+    found = download(bucket, "k", folder / "back", Settings(exists="overwrite"))
+    return found.proof, (folder / "back").read_bytes()
+
+
+@pytest.mark.parametrize("to_stream", [False, True], ids=["file", "stream"])
+@pytest.mark.parametrize("pieces", [PIECES, UNLIKE], ids=["equal", "unlike"])
+@pytest.mark.parametrize("algorithm", ["SHA256", "CRC32"])
+def test_checksums_of_parts_prove_a_download(
+    localstack_s3: str, tmp_path: Path, algorithm: str, pieces: list[bytes], to_stream: bool
+) -> None:
+    name = localstack_s3.removeprefix("s3://")
+    s3.multipart(name, "k", pieces, ChecksumAlgorithm=algorithm, ChecksumType="COMPOSITE")
+    assert downloaded(name, tmp_path, to_stream) == (f"{algorithm.lower()} of parts", DATA)
+
+
+@pytest.mark.parametrize("to_stream", [False, True], ids=["file", "stream"])
+def test_what_a_download_proves_where_parts_are_not_shown(
+    real_s3: str, tmp_path: Path, to_stream: bool
+) -> None:
+    name = real_s3.removeprefix("s3://")
+    for pieces, proof in ((PIECES, "sha256 of parts"), (UNLIKE, "")):
+        s3.multipart(name, "k", pieces, ChecksumAlgorithm="SHA256")
+        assert downloaded(name, tmp_path, to_stream) == (proof, DATA)
+
+
+@pytest.mark.parametrize("to_stream", [False, True], ids=["file", "stream"])
+@pytest.mark.parametrize("algorithm", ["SHA256", "CRC32"])
+def test_a_byte_that_changed_on_its_way_is_found_out_by_the_parts(
+    localstack_s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algorithm: str,
+    to_stream: bool,
+) -> None:  # fmt: skip
+    name = localstack_s3.removeprefix("s3://")
+    s3.multipart(name, "k", PIECES, ChecksumAlgorithm=algorithm, ChecksumType="COMPOSITE")
+    with FaultProxy(os.environ["AWS_ENDPOINT_URL_S3"]) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
+        attributes = [None] if to_stream else []  # which a file asks for at the end
+        proxy.plan(*attributes, flip(77), match=f"GET /{name}/k")
+        with pytest.raises(CorruptError, match=f"{algorithm.lower()} of parts"):
+            downloaded(name, tmp_path, to_stream)
+        assert proxy.faults == 1
+    assert to_stream or not (tmp_path / "back").exists()
+
+
 # ---- the digest ----------------------------------------------------------------------------------
 @pytest.mark.parametrize("is_master", [False, True])
 def test_t17_digest_with_a_customer_key(localstack_s3: str, is_master: bool) -> None:
@@ -152,8 +207,6 @@ def test_t17_digest_with_a_customer_key(localstack_s3: str, is_master: bool) -> 
 
 @pytest.mark.parametrize("algorithm", ["nope", "", "shake_128"])
 def test_algorithms_that_are_none(algorithm: str) -> None:
-    from bams3.transfer.verify import new_hash
-
     with pytest.raises(ChecksumNameError) as caught:
         new_hash(algorithm)
     assert caught.value.exit_code == 9

@@ -238,7 +238,8 @@ def _verify(url: str, checksum: str, part_size: int | None, **given: Any) -> Non
     from bams3.storage.bucket import Bucket
     from bams3.transfer.access import find_object
     from bams3.transfer.addresses import parse_object
-    from bams3.transfer.verify import digest, new_hash
+    from bams3.transfer.claims import new_hash
+    from bams3.transfer.verify import digest
 
     if not url.startswith("s3:"):
         raise Bams3Error(f"{url}: only objects of S3 can be verified")

@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bams3.cli.options import SIZE, json_option, quiet_option, storage_options
+from bams3.cli.options import json_option, quiet_option, storage_options
 from bams3.cli.transfer_options import (
     AGE,
+    EXIT_CODES,
     attribute_options,
     key_options,
     many_options,
     pace_options,
     part_size_option,
     unfinished_options,
+    version_option,
 )
+from bams3.cli.transfer_pairs import refuse_collisions, sources_and_target, upload_pairs
 from bams3.cli.transfer_report import Report
+from bams3.cli.transfer_verify import verify
 from bams3.errors import Bams3Error, NotFoundError
 
 if TYPE_CHECKING:
@@ -27,23 +31,15 @@ if TYPE_CHECKING:
     from bams3.config import StorageOptions
     from bams3.storage.objects import Attributes
     from bams3.transfer.addresses import S3Object
-    from bams3.transfer.addresses import Source as Address
     from bams3.transfer.jobs import Job, Pair
     from bams3.transfer.keys import GivenKey
     from bams3.transfer.tree import Filter
 
 _EXISTS = click.Choice(["fail", "overwrite", "skip", "skip-identical"])
-_EXIT_CODES = (
-    "Exit codes: 0 done or skipped, 1 failed, 2 usage, 3 the object exists, 4 an unfinished upload"
-    " exists (13: several), 5 6 7 source, destination or s3:// address, 8 part size, 9 checksum"
-    " algorithm, 10 encryption key, 11 the file exists, 12 an unfinished download exists, 14 not"
-    " allowed, 130 interrupted."
-)
 exists_option = click.option(
     "--exists", type=_EXISTS, default="fail", show_default=True,
     help="What to do where the destination exists.",
 )  # fmt: skip
-version_option = click.option("--version-id", default="", metavar="ID", help="An older version.")
 
 
 @click.group()
@@ -56,7 +52,7 @@ def transfer() -> None:
     """
 
 
-@transfer.command(no_args_is_help=True, epilog=_EXIT_CODES)
+@transfer.command(no_args_is_help=True, epilog=EXIT_CODES)
 @click.argument("names", nargs=-1, metavar="SRC... s3://BUCKET/KEY")
 @exists_option
 @unfinished_options
@@ -82,7 +78,7 @@ def upload(names: tuple[str, ...], src_key: GivenKey | None, **given: Any) -> No
     from bams3.transfer.addresses import S3Object, parse_s3, parse_source
     from bams3.transfer.jobs import prefix_to_prefix
 
-    sources, target = _sources_and_target(names)
+    sources, target = sources_and_target(names)
     addresses = [parse_source(text) for text in sources]
     if src_key and not any(isinstance(address, S3Object) for address in addresses):
         raise click.UsageError("--src-sse-key... is for an s3:// source")
@@ -92,41 +88,11 @@ def upload(names: tuple[str, ...], src_key: GivenKey | None, **given: Any) -> No
             if wanted is not None and isinstance(address, S3Object):
                 pairs += prefix_to_prefix(address, parse_s3(target), job, wanted)
             else:
-                pairs += _upload_pairs(address, target, wanted, len(addresses) > 1)
+                pairs += upload_pairs(address, target, wanted, len(addresses) > 1)
         run(pairs)
 
 
-def _sources_and_target(names: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
-    if len(names) < 2:
-        raise click.UsageError("give SRC and s3://BUCKET/KEY")
-    target = names[-1]
-    if len(names) > 2 and not target.endswith("/"):
-        raise click.UsageError(f"{target}: with several sources it has to end in /")
-    return names[:-1], target
-
-
-def _upload_pairs(
-    address: Address, target: str, wanted: Filter | None, several: bool
-) -> Iterator[Pair]:
-    """Yield what goes where for one source; of several, folders keep their names."""
-    from pathlib import Path
-
-    from bams3.transfer.addresses import FilePath, S3Object, parse_s3, parse_upload_target
-    from bams3.transfer.jobs import folder_to_prefix
-
-    folder = Path(address.path) if isinstance(address, FilePath) else None
-    if folder is None or not folder.is_dir():
-        yield address, parse_upload_target(target, address)
-        return
-    if wanted is None:
-        raise click.UsageError(f"{folder}: is a directory; --recursive uploads it")
-    place = parse_s3(target)
-    if several:
-        place = S3Object(place.bucket, f"{place.key}{folder.name}/")
-    yield from folder_to_prefix(folder, place, wanted)
-
-
-@transfer.command(no_args_is_help=True, epilog=_EXIT_CODES)
+@transfer.command(no_args_is_help=True, epilog=EXIT_CODES)
 @click.argument("source", metavar="s3://BUCKET/KEY")
 @click.argument("destination", metavar="DEST")
 @exists_option
@@ -162,7 +128,7 @@ def download(source: str, destination: str, **given: Any) -> None:
             run([(place, parse_download_target(destination, place))])
 
 
-@transfer.command(no_args_is_help=True, epilog=_EXIT_CODES)
+@transfer.command(no_args_is_help=True, epilog=EXIT_CODES)
 @click.argument("source", metavar="s3://FROM/KEY")
 @click.argument("destination", metavar="s3://TO/KEY")
 @exists_option
@@ -251,7 +217,7 @@ def _run(pairs: Any, job: Job, report: Report, verb: str, recursive: bool) -> No
     pairs = [*pairs]
     if not pairs:
         raise NotFoundError("there is nothing of that name, or nothing that matches")
-    _refuse_collisions(pairs)
+    refuse_collisions(pairs)
     if recursive or len(pairs) != 1:
         transfer_many(pairs, job, lambda outcome: report.finished(outcome, verb))
     else:
@@ -259,19 +225,6 @@ def _run(pairs: Any, job: Job, report: Report, verb: str, recursive: bool) -> No
         act = send if isinstance(target, S3Object) else fetch
         report.finished(act(source, target, job), verb)
     report.summary()
-
-
-def _refuse_collisions(pairs: list[Pair]) -> None:
-    """Raise UsageError where two sources would go to one place."""
-    from bams3.transfer.tree import Left
-
-    seen: dict[str, str] = {}
-    for pair in pairs:
-        if not isinstance(pair, Left):
-            source, target = map(str, pair)
-            if target in seen:
-                raise click.UsageError(f"{target}: both {seen[target]} and {source} would go there")
-            seen[target] = source
 
 
 # ---- what is there -------------------------------------------------------------------------------
@@ -327,78 +280,6 @@ def _print_upload(url: str, begun: str, upload_id: str, as_json: bool) -> None:
         click.echo(f"{begun}\t{upload_id}\t{url}")
 
 
-@transfer.command(no_args_is_help=True, epilog=_EXIT_CODES)
-@click.argument("names", nargs=-1, metavar="[FILE] s3://BUCKET/KEY")
-@click.option(
-    "--checksum",
-    default="md5",
-    show_default=True,
-    metavar="TYPE",
-    help="Without FILE: what to print.",
-)
-@click.option(
-    "--part-size", type=SIZE, default="16M", show_default=True, metavar="SIZE",
-    help="Without FILE: bytes of a request.",
-)  # fmt: skip
-@version_option
-@key_options()
-@json_option
-@quiet_option
-@storage_options
-def verify(
-    names: tuple[str, ...], checksum: str, part_size: int, as_json: bool, quiet: bool,
-    key: GivenKey | None, version_id: str, storage: StorageOptions,
-) -> None:  # fmt: skip
-    """Compare a file with an object; without a file, print the object's checksum.
-
-    Nothing is downloaded where S3 states a checksum of the whole or of its parts, or an ETag that
-    is one; else all bytes are compared.
-
-    \b
-    bams3 transfer verify sample.bam s3://bucket/samples/sample.bam
-    bams3 transfer verify s3://bucket/samples/sample.bam --checksum sha256
-    """
-    from contextlib import closing
-
-    from bams3.storage.bucket import Bucket
-    from bams3.transfer.access import find_object
-    from bams3.transfer.addresses import FilePath, parse_object, parse_source
-    from bams3.transfer.files import FileSource
-    from bams3.transfer.verify import digest, new_hash, verify
-
-    if len(names) not in (1, 2) or part_size < 1:
-        raise click.UsageError("give FILE and s3://BUCKET/KEY, or s3://BUCKET/KEY alone")
-    new_hash(checksum)
-    place = parse_object(names[-1])
-    with Report("verify", quiet or as_json) as report:
-        if len(names) == 2:
-            local = parse_source(names[0])
-            if not isinstance(local, FilePath):
-                raise click.UsageError(f"{names[0]}: not a local file")
-            source = FileSource(local.path)
-        with closing(Bucket(place.bucket, storage)) as bucket:
-            info, customer_key = find_object(bucket, place.key, key, version_id)
-            report.begin(info.size)
-            if len(names) == 1:
-                click.echo(digest(
-                    bucket, info, checksum, part_size, customer_key=customer_key,
-                    version_id=version_id, advance=report.advance,
-                ))  # fmt: skip
-                return
-            same = verify(
-                source, bucket, info, customer_key=customer_key, version_id=version_id,
-                advance=report.advance,
-            )  # fmt: skip
-    if as_json:
-        import json
-        from dataclasses import asdict
-
-        click.echo(json.dumps(asdict(same)))
-    else:
-        how = f"{same.proof} compared, {same.downloaded:,} bytes downloaded"
-        click.echo(f"ok: {same.source} is {same.destination}: {same.size:,} bytes, {how}")
-
-
 @transfer.command(name="generate-sse-key", no_args_is_help=True)
 @click.argument("file", type=click.Path(), metavar="FILE")
 @click.option("--overwrite", is_flag=True, help="Replace the key that is there. Objects lose it.")
@@ -414,4 +295,5 @@ def generate_sse_key(file: str, overwrite: bool) -> None:
     generate_key(file, overwrite)
 
 
+transfer.add_command(verify)
 COMMANDS = (transfer,)

@@ -94,6 +94,13 @@ _PACE = (
     click.option("--json", "as_json", is_flag=True, help="Events on standard output, a line each."),
     click.option("--quiet", is_flag=True, help="No progress, no summary."),
 )  # fmt: skip
+EXIT_CODES = (
+    "Exit codes: 0 done or skipped, 1 failed, 2 usage, 3 the object exists, 4 an unfinished upload"
+    " exists (13: several), 5 6 7 source, destination or s3:// address, 8 part size, 9 checksum"
+    " algorithm, 10 encryption key, 11 the file exists, 12 an unfinished download exists, 14 not"
+    " allowed, 130 interrupted."
+)
+version_option = click.option("--version-id", default="", metavar="ID", help="An older version.")
 _MANY = (
     click.option("--recursive", is_flag=True, help="All that is below a folder or prefix."),
     click.option(

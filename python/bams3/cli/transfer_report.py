@@ -98,7 +98,7 @@ class Report(Progress):
         self.failed += 1
         self.failures.append(error)
         if self._as_json:
-            self._event("failed", source=outcome.source, **_explained(error))
+            self._event("failed", source=outcome.source, **explained(error))
         else:
             click.echo(f"error: {error.message}", err=True)
 
@@ -125,14 +125,15 @@ class Report(Progress):
     def error(self, error: Bams3Error) -> None:
         """Tell machines of the error that ends the command."""
         if self._as_json:
-            self._event("error", **_explained(error))
+            self._event("error", **explained(error))
 
     def _event(self, name: str, **values: Any) -> None:
         line = json.dumps({"event": name, **values})
         click.echo(line, file=sys.stderr if self._to_stderr else sys.stdout)
 
 
-def _explained(error: Bams3Error) -> dict[str, Any]:
+def explained(error: Bams3Error) -> dict[str, Any]:
+    """Return an error as machines are told of it."""
     return {
         "kind": error.kind, "exit_code": error.exit_code, "message": error.message,
         "hint": error.hint,
@@ -155,5 +156,7 @@ def _sentence(outcome: Outcome, verb: str) -> str:
     if outcome.parts:
         kept = f" ({outcome.kept} were there)" if outcome.kept else ""
         details.append(f"{outcome.parts} parts{kept}")
-    details.append(f"{outcome.proof} compared" if outcome.proof else "size compared")
+    details.append(
+        f"{outcome.proof} compared" if outcome.proof else "size compared, no checksum to compare"
+    )
     return f"{verb} {outcome.destination}: {', '.join(details)}"

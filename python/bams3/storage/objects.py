@@ -143,7 +143,7 @@ class Written:
         etag: With its quotes.
         crc64nvme: Of the whole object, as S3 says; None where it does not say.
         version_id: "" in a bucket without versions.
-        sent: CRC64NVME of what was sent, where it was sent in one request.
+        sent: CRC64NVME of the whole as we computed it, where we did.
     """
 
     etag: str

@@ -8,7 +8,6 @@ that break off.
 from __future__ import annotations
 
 import builtins
-import os
 import random
 import re
 import threading
@@ -27,8 +26,8 @@ from bams3.errors import (
     NotFoundError,
     PermissionDenied,
     StorageError,
-    UsageError,
 )
+from bams3.storage.authorities import bundle
 from bams3.storage.credentials import HINT
 from bams3.storage.store import Head, Span, check_key, check_span
 
@@ -344,28 +343,14 @@ def client_options(options: StorageOptions, url: str | None) -> dict[str, Any]:
     Raises:
         UsageError: AWS_CA_BUNDLE names no file of certificates.
     """
-    return _authorities() | {
+    certificates = bundle()
+    return ({"root_certificate": certificates} if certificates else {}) | {
         "allow_http": bool(url) and str(url).startswith("http://"),
         "connect_timeout": timedelta(seconds=min(options.timeout, 10.0)),
         "read_timeout": timedelta(seconds=options.timeout),
         "timeout": timedelta(seconds=10 * options.timeout),
         "user_agent": "bams3",
     }
-
-
-def _authorities() -> dict[str, Any]:
-    """Return the certificates of $AWS_CA_BUNDLE, trusted beside the system's."""
-    path = os.environ.get("AWS_CA_BUNDLE")
-    if not path:
-        return {}
-    try:
-        with open(path, "rb") as file:
-            certificates = file.read()
-    except OSError as error:
-        raise UsageError(f"AWS_CA_BUNDLE={path}: {error.strerror}") from error
-    if b"-----BEGIN CERTIFICATE-----" not in certificates:
-        raise UsageError(f"AWS_CA_BUNDLE={path}: has no certificates", "name a PEM file")
-    return {"root_certificate": certificates}
 
 
 def retry_config(options: StorageOptions, retries: int | None = None) -> dict[str, Any]:

@@ -5,23 +5,22 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
 from bams3._core import crc64nvme
 from bams3.config import StorageOptions
 from bams3.errors import Bams3Error, PermissionDenied, UsageError
 from bams3.storage import sigv4
+from bams3.storage.answer import Reply
 from bams3.storage.credentials import chain
 from bams3.storage.objects import Body, crc_text
 from bams3.storage.s3_errors import Refusal, meaning
 from bams3.storage.s3_xml import Answer
 from bams3.storage.wire import (
     BUFFER,
-    LOST,
     Attempts,
     Call,
-    Reply,
     Sent,
     Wire,
     framed,
@@ -29,6 +28,7 @@ from bams3.storage.wire import (
     lost,
 )
 
+_NOTHING: Mapping[str, str] = {}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Recover = Callable[[Bams3Error], Reply | None]
@@ -65,7 +65,7 @@ class Caller:
         self._fixed_region = options.region or self._chain.region
         self._region = self._fixed_region or "us-east-1"
         self._guard = threading.Lock()
-        self._wires: dict[str, Wire] = {}
+        self._places: dict[str, tuple[Wire, str, str]] = {}
         self.slow_down: Callable[[], None] = lambda: None
 
     @property
@@ -106,9 +106,8 @@ class Caller:
             sent.size = sent.crc64nvme = 0
             if checked and body.size <= BUFFER:
                 return self._send_small(ask, body, passing, sent)
-            headers = dict(ask.headers)
-            headers |= _with_trailer(body.size, headers) if checked else _bare(body.size)
-            wire, call = self._address(replace(ask, headers=headers))
+            more = _with_trailer(body.size, ask.headers) if checked else _bare(body.size)
+            wire, call = self._address(ask, more=more)
             return wire.send_body(call, body, sent, passing, checked)
 
         return self._repeat(attempt, ask)
@@ -117,17 +116,22 @@ class Caller:
         self, ask: Ask, body: Body, passing: Callable[[int], None], sent: Sent
     ) -> Reply:
         """Send a body that fits into the buffer: its checksum goes before it, in the headers."""
-        piece = self._wire(self._place(ask.key)[0]).load(body)
+        piece = self._place()[0].load(body)
         passing(len(piece))
         sent.size, sent.crc64nvme = len(piece), crc64nvme(piece)
-        headers = {**ask.headers, **_bare(body.size), "x-amz-sdk-checksum-algorithm": "CRC64NVME"}
-        headers["x-amz-checksum-crc64nvme"] = crc_text(sent.crc64nvme)
-        wire, call = self._address(replace(ask, headers=headers))
+        wire, call = self._address(
+            ask,
+            more={
+                **_bare(body.size),
+                "x-amz-sdk-checksum-algorithm": "CRC64NVME",
+                "x-amz-checksum-crc64nvme": crc_text(sent.crc64nvme),
+            },
+        )
         call.payload = piece
         return wire.send(call)
 
     def stream(self, ask: Ask, write: Callable[[memoryview], None]) -> Reply:
-        """Send a request once and hand its answer's body to `write`; `LOST` may be raised."""
+        """Send a request once and hand its answer's body to `write`; `OSError` may be raised."""
         wire, call = self._address(ask)
         return wire.receive(call, write)
 
@@ -154,8 +158,8 @@ class Caller:
     def close(self) -> None:
         """Close all connections."""
         with self._guard:
-            wires, self._wires = self._wires, {}
-        for wire in wires.values():
+            places, self._places = self._places, {}
+        for wire, _, _ in places.values():
             wire.close()
 
     # ---- attempts --------------------------------------------------------------------------------
@@ -166,7 +170,7 @@ class Caller:
                 reply = attempt()
             except Bams3Error:
                 raise
-            except LOST as error:
+            except OSError as error:
                 failure: Bams3Error = lost(error, url)
                 if is_final(error):
                     raise failure from error
@@ -184,10 +188,14 @@ class Caller:
             attempts.failed(failure)
 
     # ---- addresses -------------------------------------------------------------------------------
-    def _address(self, ask: Ask, payload: bytes = b"") -> tuple[Wire, Call]:
-        base, path = self._place(ask.key)
+    def _address(
+        self, ask: Ask, payload: bytes = b"", more: Mapping[str, str] = _NOTHING
+    ) -> tuple[Wire, Call]:
+        """Return the way and what goes over it, with `more` headers."""
+        wire, host, path = self._place()
+        path += "/" + quote(ask.key, safe="/~") if ask.key or not self._path_style else ""
         query = sigv4.query_text(ask.query)
-        headers = {"host": urlsplit(base).netloc, "user-agent": "bams3", **ask.headers}
+        headers = {"host": host, "user-agent": "bams3", **ask.headers, **more}
         if self._options.requester_pays:
             headers["x-amz-request-payer"] = "requester"
         if "x-amz-content-sha256" not in headers:
@@ -198,27 +206,26 @@ class Caller:
         if self._chain.keys:
             sigv4.sign(self._chain.keys(), self._region, ask.method, path, query, headers)
         target = f"{path}?{query}" if query else path
-        return self._wire(base), Call(ask.method, target, headers, payload)
+        return wire, Call(ask.method, target, headers, payload)
 
-    def _place(self, key: str) -> tuple[str, str]:
-        """Return the base address and the path of an object."""
-        base = self._endpoint or _aws(self._region)
-        parts = urlsplit(base)
-        path = parts.path.rstrip("/")
-        netloc = parts.netloc
-        if self._path_style:
-            path += f"/{self._name}"
-        else:
-            netloc = f"{self._name}.{netloc}"
-        path += "/" + quote(key, safe="/~") if key or not self._path_style else ""
-        return f"{parts.scheme}://{netloc}", path
-
-    def _wire(self, base: str) -> Wire:
+    def _place(self) -> tuple[Wire, str, str]:
+        """Return the way to where the bucket is now, the host, and the path of the bucket."""
+        region = self._region
         with self._guard:
-            wire = self._wires.get(base)
-            if wire is None:
-                wire = self._wires[base] = Wire(base, self._options)
-            return wire
+            place = self._places.get(region)
+            if place is None:
+                base, path = self._located(region)
+                wire = Wire(base, self._options)
+                place = self._places[region] = wire, urlsplit(base).netloc, path
+            return place
+
+    def _located(self, region: str) -> tuple[str, str]:
+        """Return the base address and the path of the bucket."""
+        parts = urlsplit(self._endpoint or _aws(region))
+        path = parts.path.rstrip("/")
+        if self._path_style:
+            return f"{parts.scheme}://{parts.netloc}", f"{path}/{self._name}"
+        return f"{parts.scheme}://{self._name}.{parts.netloc}", path
 
 
 def _bare(size: int) -> dict[str, str]:
@@ -244,6 +251,8 @@ def _aws(region: str) -> str:
 
 
 def _check(headers: Mapping[str, str]) -> None:
+    if "".join(headers).isprintable() and "".join(headers.values()).isprintable():
+        return  # as nearly always: that is a matter of one glance
     for name, text in headers.items():
         if _CONTROL.search(name) or _CONTROL.search(text):
             raise UsageError(f"{name}: control characters are not allowed in {text!r}")

@@ -8,8 +8,8 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import quote, urlencode
 
 from bams3.storage import s3_xml
+from bams3.storage.answer import Reply
 from bams3.storage.objects import Attributes, CustomerKey, ObjectInfo
-from bams3.storage.wire import Reply
 
 _CONTENT = (
     "content-type", "content-encoding", "content-disposition", "content-language",

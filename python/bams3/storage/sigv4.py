@@ -60,7 +60,7 @@ def sign(
         headers["x-amz-security-token"] = keys.token
     names = sorted(headers)
     signed = ";".join(names)
-    lines = "".join(f"{name}:{' '.join(headers[name].split())}\n" for name in names)
+    lines = "".join([f"{name}:{' '.join(headers[name].split())}\n" for name in names])
     request = (
         f"{method}\n{path}\n{query}\n{lines}\n{signed}\n{headers['x-amz-content-sha256']}".encode()
     )

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import functools
-import http.client
-import os
 import random
-import select
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from bams3._core import crc64nvme
 from bams3.config import StorageOptions
-from bams3.errors import Bams3Error, InputError, NotFoundError, StorageError
+from bams3.errors import Bams3Error, InputError, StorageError
+from bams3.storage.answer import Answer, Reply
+from bams3.storage.connections import Connections
 from bams3.storage.objects import Body, Reader, crc_text
 
 BUFFER = 256 << 10
 """Bytes of a thread's buffer: reading, checksum and sending go in such pieces."""
-_ANSWER = 64 << 20
-"""No answer that is not an object's bytes is longer."""
 _LONGEST_PAUSE = 15.0
-
-LOST = (OSError, http.client.HTTPException)
-"""What a connection may raise when it fails; to be tried again on a new one."""
 
 
 @dataclass(slots=True)
@@ -43,17 +34,6 @@ class Call:
 
 
 @dataclass(slots=True)
-class Reply:
-    """An answer: the status, headers by name in lower case, and the whole body unless streamed."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes = b""
-    closes: bool = False
-    """Whether the connection cannot be used again."""
-
-
-@dataclass(slots=True)
 class Sent:
     """What went over the wire as a body."""
 
@@ -62,16 +42,15 @@ class Sent:
 
 
 class Wire:
-    """The way to one host. `send` and `receive` make one attempt each; `LOST` may be raised."""
+    """The way to one host. `send` and `receive` make one attempt each; `OSError` may be raised."""
 
     def __init__(self, endpoint: str, options: StorageOptions) -> None:
-        parts = urlsplit(endpoint)
-        self._secure = parts.scheme == "https"
-        self._address = parts.hostname or "", parts.port or (443 if self._secure else 80)
-        self._timeout = options.timeout
+        self._connections = Connections(endpoint, options.timeout)
         self._local = threading.local()
-        self._idle: list[socket.socket] = []
-        self._guard = threading.Lock()
+        proxy = self._connections.proxy
+        # Where all is encrypted a proxy sees of it only that it has to connect.
+        spoken_to = proxy is not None and not self._connections.secure
+        self._before, self._said = (endpoint, proxy.headers) if proxy and spoken_to else ("", "")
 
     @property
     def buffer(self) -> memoryview:
@@ -86,11 +65,10 @@ class Wire:
 
         def exchange(connection: socket.socket) -> Reply:
             try:
-                _send(connection, _head(call), memoryview(call.payload))
+                _send(connection, self._head(call), call.payload)
             except OSError as error:
                 return self._early_answer(connection, call, error)
-            with self._answer(connection, call) as answer:
-                return _whole(answer)
+            return self._answer(connection, call).whole(self.buffer)
 
         return self._with_connection(exchange)
 
@@ -114,21 +92,17 @@ class Wire:
         Raises:
             InputError: The body has fewer bytes than its size, or more.
         """
-        head = _head(call) + (f"{body.size:x}\r\n".encode() if trailer else b"")
+        head = self._head(call) + (f"{body.size:x}\r\n".encode() if trailer else b"")
 
         def exchange(connection: socket.socket) -> Reply:
             try:
-                with body.open() as reader:
-                    self._pour(connection, head, reader, body.size, sent, passing)
-                if trailer:
-                    connection.sendall(_tail(sent.crc64nvme))
+                self._pour(connection, head, body, sent, passing, trailer)
             except Bams3Error:
                 raise
             except OSError as error:
                 # The server may have refused before it had read everything: look what it says.
                 return self._early_answer(connection, call, error)
-            with self._answer(connection, call) as answer:
-                return _whole(answer)
+            return self._answer(connection, call).whole(self.buffer)
 
         return self._with_connection(exchange)
 
@@ -136,37 +110,28 @@ class Wire:
         """Send a request; hand the body of a success to `write` in pieces.
 
         Raises:
-            http.client.IncompleteRead: The body broke off.
+            Broken: The body broke off.
         """
 
         def exchange(connection: socket.socket) -> Reply:
-            connection.sendall(_head(call))
-            with self._answer(connection, call) as answer:
-                if answer.status >= 300:
-                    return _whole(answer)
-                buffer, left = self.buffer, answer.length
-                while count := answer.readinto(buffer):
-                    left = None if left is None else left - count
-                    write(buffer[:count])
-                if left:
-                    raise http.client.IncompleteRead(b"", left)
-                return _reply(answer, b"")
+            connection.sendall(self._head(call))
+            answer, buffer = self._answer(connection, call), self.buffer
+            if answer.status >= 300:
+                return answer.whole(buffer)
+            while count := answer.readinto(buffer):
+                write(buffer[:count])
+            return answer.reply()
 
         return self._with_connection(exchange)
 
     def close(self) -> None:
         """Close the idle connections."""
-        with self._guard:
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+        self._connections.close()
 
-    __del__ = close
-
-    # ---- connections -----------------------------------------------------------------------------
+    # ---- what they share -------------------------------------------------------------------------
     def _with_connection(self, exchange: Callable[[socket.socket], Reply]) -> Reply:
         """Do one request and its answer; the connection is not used again after an error."""
-        connection = self._take()
+        connection = self._connections.take()
         try:
             reply = exchange(connection)
         except BaseException:
@@ -175,48 +140,22 @@ class Wire:
         if reply.closes:
             connection.close()
         else:
-            with self._guard:
-                self._idle.append(connection)
+            self._connections.give(connection)
         return reply
 
-    def _take(self) -> socket.socket:
-        """Return an idle connection, or a new one."""
-        while True:
-            with self._guard:
-                connection = self._idle.pop() if self._idle else None
-            if connection is None:
-                return self._connect()
-            if not _hung_up(connection):
-                return connection
-            connection.close()
+    def _head(self, call: Call) -> bytes:
+        lines = "".join([f"{name}: {text}\r\n" for name, text in call.headers.items()])
+        first = f"{call.method} {self._before}{call.target} HTTP/1.1\r\n"
+        return f"{first}{self._said}{lines}\r\n".encode()
 
-    def _connect(self) -> socket.socket:
-        connection = socket.create_connection(self._address, timeout=min(self._timeout, 10.0))
-        connection.settimeout(self._timeout)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if not self._secure:
-            return connection
-        try:
-            return _tls().wrap_socket(connection, server_hostname=self._address[0])
-        except BaseException:
-            connection.close()
-            raise
-
-    # ---- answers ---------------------------------------------------------------------------------
-    @contextmanager
-    def _answer(self, connection: socket.socket, call: Call) -> Iterator[http.client.HTTPResponse]:
-        """Yield the answer, its headers read. It holds on to the socket until it is closed."""
-        with closing(http.client.HTTPResponse(connection, method=call.method)) as answer:
-            answer.begin()
-            yield answer
+    def _answer(self, connection: socket.socket, call: Call) -> Answer:
+        return Answer(connection, call.method, self.buffer)
 
     def _early_answer(self, connection: socket.socket, call: Call, error: OSError) -> Reply:
         try:
             connection.settimeout(1.0)
-            with self._answer(connection, call) as answer:
-                reply = _whole(answer)
-        except LOST:
+            reply = self._answer(connection, call).whole(self.buffer)
+        except OSError:
             raise error from None
         if reply.status < 300:
             raise error
@@ -227,35 +166,25 @@ class Wire:
         self,
         connection: socket.socket,
         head: bytes,
-        reader: Reader,
-        size: int,
+        body: Body,
         sent: Sent,
         passing: Callable[[int], None],
+        trailer: bool,
     ) -> None:
-        """Send `head`, then `size` bytes of the reader."""
-        buffer, left = self.buffer, size
-        while True:
-            piece = _fill(reader, buffer[: min(left, len(buffer))])
-            passing(len(piece))
-            sent.crc64nvme = crc64nvme(piece, sent.crc64nvme)
-            sent.size += len(piece)
-            left -= len(piece)
-            _send(connection, head, piece)
-            head = b""
-            if not left:
-                return
-
-
-def _whole(answer: http.client.HTTPResponse) -> Reply:
-    data = answer.read(_ANSWER)
-    if answer.length:
-        raise http.client.IncompleteRead(data, answer.length)
-    return _reply(answer, data)
-
-
-def _reply(answer: http.client.HTTPResponse, data: bytes) -> Reply:
-    headers = {name.lower(): text for name, text in answer.getheaders()}
-    return Reply(answer.status, headers, data, answer.will_close)
+        """Send `head`, the body, its checksum. The last piece goes when the body was closed."""
+        buffer, left = self.buffer, body.size
+        with body.open() as reader:
+            while True:
+                piece = _fill(reader, buffer if left >= BUFFER else buffer[:left])
+                passing(len(piece))
+                sent.crc64nvme = crc64nvme(piece, sent.crc64nvme)
+                sent.size += len(piece)
+                left -= len(piece)
+                if not left:
+                    break
+                _send(connection, head, piece)
+                head = b""
+        _send(connection, head, piece, _tail(sent.crc64nvme) if trailer else b"")
 
 
 class Attempts:
@@ -293,8 +222,8 @@ def lost(error: BaseException, url: str) -> Bams3Error:
             "set AWS_CA_BUNDLE to the file of its authority",
         )
     why = str(error) or type(error).__name__
-    if isinstance(error, http.client.IncompleteRead):
-        why = "the data broke off"
+    if isinstance(error, BlockingIOError):
+        why = "timed out"  # as the kernel has it: `connections`
     return StorageError(
         f"{url}: {why}", "check the address (--endpoint-url, AWS_ENDPOINT_URL) and the network"
     )
@@ -315,14 +244,9 @@ def _tail(crc: int) -> bytes:
     return f"\r\n0\r\nx-amz-checksum-crc64nvme:{crc_text(crc)}\r\n\r\n".encode()
 
 
-def _head(call: Call) -> bytes:
-    lines = "".join(f"{name}: {text}\r\n" for name, text in call.headers.items())
-    return f"{call.method} {call.target} HTTP/1.1\r\n{lines}\r\n".encode()
-
-
 def _fill(reader: Reader, buffer: memoryview) -> memoryview:
     """Read until `buffer` is full. Raises InputError at the end of data."""
-    filled = 0
+    filled = reader.readinto(buffer) if buffer else 0
     while filled < len(buffer):
         count = reader.readinto(buffer[filled:])
         if not count:
@@ -331,33 +255,12 @@ def _fill(reader: Reader, buffer: memoryview) -> memoryview:
     return buffer
 
 
-def _send(connection: socket.socket, head: bytes, piece: memoryview) -> None:
-    """Send both; in one system call where the connection can."""
-    if not head:
-        return connection.sendall(piece)
-    if isinstance(connection, ssl.SSLSocket) or not piece:
-        connection.sendall(head)
-        return connection.sendall(piece)
-    count = connection.sendmsg([head, piece])
-    if count < len(head):
-        connection.sendall(head[count:])
-        return connection.sendall(piece)
-    return connection.sendall(piece[count - len(head) :])
-
-
-def _hung_up(connection: socket.socket) -> bool:
-    """Whether an idle connection has something to read: its end, or what nobody asked for."""
-    poll = select.poll()
-    poll.register(connection, select.POLLIN)
-    return bool(poll.poll(0))
-
-
-@functools.cache
-def _tls() -> ssl.SSLContext:
-    bundle = os.environ.get("AWS_CA_BUNDLE")
-    if bundle and not os.path.exists(bundle):
-        raise NotFoundError(f"AWS_CA_BUNDLE={bundle}: no such file")
-    context = ssl.create_default_context()
-    if bundle:
-        context.load_verify_locations(bundle)
-    return context
+def _send(connection: socket.socket, *pieces: bytes | memoryview) -> None:
+    """Send all of them; in one system call where the connection can."""
+    count = 0 if isinstance(connection, ssl.SSLSocket) else connection.sendmsg(pieces)
+    for piece in pieces:
+        if count < len(piece):
+            connection.sendall(memoryview(piece)[count:])
+            count = 0
+        else:
+            count -= len(piece)

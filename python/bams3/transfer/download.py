@@ -201,7 +201,9 @@ class _Download:
         crc = 0
         for number, start, end in self._plan.spans():
             crc = crc64nvme_combine(crc, self._crcs.get(number, 0), end - start)
-        proved = proof(self._bucket.url_of(self._info.key), self._info, crc, self._partial)
+        proved = proof(
+            self._bucket, self._info, crc, self._partial, self._customer_key, self._version_id
+        )
         return replace(
             outcome, crc64nvme=crc, proof=proved, parts=self._plan.count, kept=self._kept
         )

@@ -7,12 +7,12 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from bams3.errors import InputError, NotFoundError, PermissionDenied
+from bams3.errors import Bams3Error, InputError, NotFoundError, PermissionDenied
 from bams3.storage.objects import Reader
 
 
 class FileSource:
-    """A local file. It is opened once; `readinto` reads at a place of its own, without seeking.
+    """A local file. `readinto` reads at a place of its own, without seeking.
 
     Raises:
         NotFoundError, PermissionDenied, InputError: There is none, it may not be read, or it is a
@@ -26,10 +26,14 @@ class FileSource:
         self.path = os.fspath(path)
         self.url = self.path
         self.name = os.path.basename(self.path)
-        with self._opened() as file:
-            info = os.fstat(file)
+        try:
+            info = os.stat(self.path)
+        except OSError as error:
+            raise self._unreadable(error) from None
         if not stat.S_ISREG(info.st_mode):
             raise InputError(f"{self.path}: not a regular file", "use - for a pipe")
+        if not os.access(self.path, os.R_OK):
+            raise PermissionDenied(f"{self.path}: may not be read")
         self.size: int = info.st_size
         self.mtime_ns = info.st_mtime_ns
 
@@ -44,23 +48,21 @@ class FileSource:
     @contextmanager
     def open(self, start: int, end: int | None) -> Iterator[Reader]:
         """Return a reader of the bytes [start, end)."""
-        with self._opened() as file:
-            yield _Range(self.path, file, start, self.size if end is None else end)
-
-    @contextmanager
-    def _opened(self) -> Iterator[int]:
         try:
             file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except FileNotFoundError:
-            raise NotFoundError(f"{self.path}: no such file") from None
-        except PermissionError:
-            raise PermissionDenied(f"{self.path}: may not be read") from None
         except OSError as error:
-            raise InputError(f"{self.path}: {error.strerror}") from error
+            raise self._unreadable(error) from None
         try:
-            yield file
+            yield _Range(self.path, file, start, self.size if end is None else end)
         finally:
             os.close(file)
+
+    def _unreadable(self, error: OSError) -> Bams3Error:
+        if isinstance(error, FileNotFoundError):
+            return NotFoundError(f"{self.path}: no such file")
+        if isinstance(error, PermissionError):
+            return PermissionDenied(f"{self.path}: may not be read")
+        return InputError(f"{self.path}: {error.strerror}")
 
 
 class _Range:

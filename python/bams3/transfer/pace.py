@@ -19,8 +19,12 @@ class Pace:
     On a link with latency it helps for long. Where the link, the store or the CPU is the limit, it
     only costs: each request has a buffer, and they drive each other's out of the CPU's caches.
 
-    Not locked: the engine asks it under its own lock; `passed` and `slow_down` may come from
-    anywhere.
+    Not locked: the engine asks it under its own lock; `slow_down` may come from anywhere.
+
+    Attributes:
+        passed: Bytes that went over the link since the last judgement, counted by the engine;
+            those that are lost between threads which count at once do not matter.
+        reductions: How often it was halved.
     """
 
     def __init__(self, most: int) -> None:
@@ -28,7 +32,7 @@ class Pace:
         self._limit = self._before = float(min(_FIRST, most))
         self._rate = 0.0
         self._wait = self._pause = 1
-        self._bytes = self._done = 0
+        self.passed = self._done = 0
         self._since = time.monotonic()
         self._reduced = 0.0
         self.reductions = 0
@@ -38,10 +42,6 @@ class Pace:
         """Requests that may be in flight now."""
         return int(self._limit)
 
-    def passed(self, count: int) -> None:
-        """Bytes go over the link; those lost between threads that say so at once do not matter."""
-        self._bytes += count
-
     def succeeded(self) -> None:
         """A request went well. After a reduction the way back up is slow."""
         if self._reduced:
@@ -50,8 +50,8 @@ class Pace:
         self._done += 1
         if self._done >= self._limit:
             now = time.monotonic()
-            self._judge(self._bytes / max(now - self._since, 1e-6))
-            self._bytes, self._done, self._since = 0, 0, now
+            self._judge(self.passed / max(now - self._since, 1e-6))
+            self.passed, self._done, self._since = 0, 0, now
 
     def _judge(self, rate: float) -> None:
         """All in flight have come to their end once: keep what was tried, or take it back."""
@@ -76,16 +76,16 @@ class Pace:
 
 
 class RateLimit:
-    """At most `rate` bytes a second over all threads; None for no limit."""
+    """At most `rate` bytes a second over all threads."""
 
-    def __init__(self, rate: int | None) -> None:
+    def __init__(self, rate: int) -> None:
         self._rate = rate
         self._free = 0.0
         self._guard = threading.Lock()
 
     def wait(self, count: int) -> None:
         """Wait until `count` bytes more may go."""
-        if not self._rate or count <= 0:
+        if count <= 0:
             return
         with self._guard:
             start = max(self._free, time.monotonic())

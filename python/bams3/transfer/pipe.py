@@ -10,8 +10,10 @@ from bams3._core import crc64nvme
 from bams3.errors import CorruptError
 from bams3.storage.bucket import Bucket
 from bams3.storage.objects import CustomerKey, ObjectInfo
+from bams3.transfer.claims import Computed
 from bams3.transfer.engine import Engine, Job, Stopped
 from bams3.transfer.plan import USUAL, Plan
+from bams3.transfer.proof import claim_of, outcome_of
 from bams3.transfer.settings import Outcome, Progress, Settings
 
 _LEAST = 1 << 20
@@ -36,17 +38,18 @@ def download_to(
     if settings.dry_run:
         return replace(outcome, skipped=True)
     progress.begin(info.size)
+    claim = claim_of(bucket, info, customer_key, version_id)
+    found = Computed(claim) if claim else None
     with Engine(settings, bucket) as engine:
-        crc = _Window(bucket, info, settings, customer_key, version_id, progress, engine).run(
-            stream
-        )
+        window = _Window(bucket, info, settings, customer_key, version_id, progress, engine)
+        crc = window.run(stream, found)
     stream.flush()
-    if info.crc64nvme is not None and crc != info.crc64nvme:
-        raise CorruptError(
-            f"{bucket.url_of(key)}: what arrived has another crc64nvme than S3 states",
-            "what was written is wrong: do not use it",
-        )
-    return replace(outcome, crc64nvme=crc, proof="crc64nvme" if info.crc64nvme is not None else "")
+    try:
+        proof = outcome_of(bucket.url_of(key), claim, found) if claim and found else ""
+    except CorruptError as error:
+        error.hint = "what was written is wrong: do not use it"
+        raise
+    return replace(outcome, crc64nvme=crc, proof=proof)
 
 
 class _Window:
@@ -73,8 +76,8 @@ class _Window:
         self._ready: dict[int, memoryview] = {}
         self._error: Exception | None = None
 
-    def run(self, stream: BinaryIO) -> int:
-        """Write all parts in order; return the CRC64NVME of the whole."""
+    def run(self, stream: BinaryIO, found: Computed | None) -> int:
+        """Write all parts in order, and show them to `found`; return the whole's CRC64NVME."""
         if not self._info.size:
             return 0
         crc, asked = 0, 0
@@ -84,6 +87,8 @@ class _Window:
                 self._engine.add([self._job(asked)])
             data = self._take(number)
             crc = crc64nvme(data, crc)
+            if found:
+                found.update(data)
             stream.write(data)
             self._progress.part(number, len(data), False)
             del data  # before the next one is asked for

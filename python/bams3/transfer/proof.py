@@ -2,69 +2,82 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import zlib
 from pathlib import Path
-from typing import Any
 
 from bams3.errors import CorruptError
-from bams3.storage.objects import ObjectInfo
+from bams3.storage.bucket import Bucket
+from bams3.storage.objects import CustomerKey, ObjectInfo
+from bams3.transfer.claims import Claim, Computed, claims
 
-_WHOLE = ("sha256", "sha1")
+_PIECE = 1 << 20
 
 
-def proof(url: str, info: ObjectInfo, crc: int, path: Path) -> str:
-    """Compare a file with the strongest checksum that S3 states of the whole object.
+def claim_of(
+    bucket: Bucket, info: ObjectInfo, customer_key: CustomerKey | None, version_id: str
+) -> Claim | None:
+    """Return what S3 states of an object as a whole or of its parts; None for nothing.
+
+    An MD5 of MD5s is none of them: who wrote in parts and without a checksum wanted none, and it
+    would cost more time than the download. `verify` takes it.
+    """
+    if info.crc64nvme is not None:
+        return Claim("crc64nvme", info.checksums["crc64nvme"])
+    for claim in claims(bucket, info, customer_key, version_id):
+        if not (claim.sizes and claim.algorithm == "md5"):
+            return claim
+    return None
+
+
+def proof(
+    bucket: Bucket,
+    info: ObjectInfo,
+    crc: int,
+    path: Path,
+    customer_key: CustomerKey | None,
+    version_id: str,
+) -> str:
+    """Compare a file with the strongest checksum that S3 states of the object.
 
     CRC64NVME is known from the download; for another one the file is read.
 
     Returns:
-        The name of the checksum; "" where S3 states none of the whole, and only the size is known.
+        The name of the checksum; "" where S3 states none, or not for which parts it is, and only
+        the size is known.
 
     Raises:
         CorruptError: They differ.
     """
+    url = bucket.url_of(info.key)
     if info.crc64nvme is not None:
-        _compare(url, "crc64nvme", crc == info.crc64nvme)
+        if crc != info.crc64nvme:
+            raise differing(url, "crc64nvme")
         return "crc64nvme"
-    for name in _WHOLE:
-        stated = info.checksums.get(name, "")
-        if stated and "-" not in stated:
-            found = base64.b64encode(_digest(path, hashlib.new(name))).decode()
-            _compare(url, name, found == stated)
-            return name
-    stated = info.checksums.get("crc32", "")
-    if stated and "-" not in stated:
-        found = base64.b64encode(_crc32(path).to_bytes(4, "big")).decode()
-        _compare(url, "crc32", found == stated)
-        return "crc32"
-    if info.md5:
-        found = _digest(path, hashlib.md5(usedforsecurity=False)).hex()
-        _compare(url, "md5", found == info.md5)
-        return "md5"
+    claim = claim_of(bucket, info, customer_key, version_id)
+    if not claim:
+        return ""
+    found = Computed(claim)
+    with open(path, "rb") as file:
+        while piece := file.read(_PIECE):
+            found.update(memoryview(piece))
+    return outcome_of(url, claim, found)
+
+
+def outcome_of(url: str, claim: Claim, found: Computed) -> str:
+    """Return the name of the proof; "" where the claim is a guess that fails.
+
+    Raises:
+        CorruptError: The bytes are not those of the object.
+    """
+    if found.same:
+        return claim.name
+    if claim.certain:
+        raise differing(url, claim.name)
     return ""
 
 
-def _compare(url: str, name: str, same: bool) -> None:
-    if not same:
-        raise CorruptError(
-            f"{url}: what arrived has another {name} than S3 states",
-            "run it again with --force; if it happens again, the object is damaged",
-        )
-
-
-def _digest(path: Path, digest: Any) -> bytes:
-    with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    result: bytes = digest.digest()
-    return result
-
-
-def _crc32(path: Path) -> int:
-    crc = 0
-    with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            crc = zlib.crc32(piece, crc)
-    return crc
+def differing(url: str, name: str) -> CorruptError:
+    """Return the error of bytes with another checksum."""
+    return CorruptError(
+        f"{url}: what arrived has another {name} than S3 states",
+        "run it again with --force; if it happens again, the object is damaged",
+    )

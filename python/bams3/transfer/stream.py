@@ -171,7 +171,8 @@ class _StreamUpload:
         self._progress.part(number, len(data), bool(there))
 
     def _complete(self, outcome: Outcome, source: Source) -> Outcome:
-        from bams3.transfer.upload import combined, proven
+        from bams3.transfer.body import combined
+        from bams3.transfer.upload import proven
 
         parts = [self._parts[number] for number in sorted(self._parts)]
         crc, size = combined(parts), sum(part.size for part in parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,11 +67,13 @@ def _problem(path: Path, relative: str) -> Bams3Error | None:
         relative.encode()
     except UnicodeEncodeError:
         return InputError(f"{os.fsencode(path)!r}: is not UTF-8, so it cannot be a key")
-    if path.is_dir():
-        return InputError(f"{path}: a link to a folder is not followed", "name it, or --exclude it")
-    if not path.exists():
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
         return NotFoundError(f"{path}: a link to nothing", "mend it, or --exclude it")
-    if not path.is_file():
+    if stat.S_ISDIR(mode):
+        return InputError(f"{path}: a link to a folder is not followed", "name it, or --exclude it")
+    if not stat.S_ISREG(mode):
         return InputError(f"{path}: neither file nor folder", "--exclude it")
     return None
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from bams3._core import crc64nvme, crc64nvme_combine
 from bams3.errors import Bams3Error, CorruptError, ExistsError, InputError, UsageError
 from bams3.storage.bucket import Bucket
-from bams3.storage.objects import Attributes, CustomerKey, Part, Reader, Upload, Written
+from bams3.storage.objects import Attributes, CustomerKey, Part, Upload, Written
 from bams3.transfer import decide
+from bams3.transfer.body import SourceBody, changed, checksum, combined, multipart_etag
 from bams3.transfer.engine import RESUME, Engine, Stopped
 from bams3.transfer.plan import Plan, adopt, check_part_size, plan
 from bams3.transfer.settings import Outcome, Progress, Settings, Silent
 from bams3.transfer.sources import Source
 
 _NOTHING, _SILENT, _USUAL = Attributes(), Silent(), Settings()
-_PIECE = 256 << 10
 
 
 def upload(
@@ -142,15 +139,14 @@ class ObjectUpload:
 
     def _put(self) -> Outcome:
         body = SourceBody(self._source, 0, self._size, self._fingerprint)
-        with _told_apart(self._bucket, self._key, self._settings):
-            written = self._bucket.put(
-                self._key, body, self._attributes, customer_key=self._customer_key,
-                if_none_match=self._settings.exists == "fail", passing=self._passing,
-            )  # fmt: skip
+        written = self._written(lambda: self._bucket.put(
+            self._key, body, self._attributes, customer_key=self._customer_key,
+            if_none_match=self._settings.exists == "fail", passing=self._passing,
+        ))  # fmt: skip
         self._progress.part(1, self._size, False)
-        return replace(
-            self._outcome(), etag=written.etag, crc64nvme=written.sent,
-            proof=self._compare(written), version_id=written.version_id,
+        return Outcome(
+            self._source.url, self._bucket.url_of(self._key), self._size, written.etag,
+            written.sent, self._compare(written), version_id=written.version_id,
         )  # fmt: skip
 
     def _begin_parts(self, found: Upload | None, usual: Plan) -> None:
@@ -248,11 +244,11 @@ class ObjectUpload:
         parts = [self._parts[number] for number in range(1, self._plan.count + 1)]
         crc = combined(parts)
         self._check_digests(crc)
-        with _told_apart(self._bucket, self._key, self._settings):
-            written = self._bucket.complete(
-                self._upload, parts, crc64nvme=crc, customer_key=self._customer_key,
-                if_none_match=self._settings.exists == "fail",
-            )  # fmt: skip
+        upload = self._upload
+        written = self._written(lambda: self._bucket.complete(
+            upload, parts, crc64nvme=crc, customer_key=self._customer_key,
+            if_none_match=self._settings.exists == "fail",
+        ))  # fmt: skip
         proof = proven(self._bucket, self._key, self._size, crc, parts, written, self._customer_key)
         return replace(
             outcome, etag=written.etag, crc64nvme=crc, proof=proof, version_id=written.version_id
@@ -261,6 +257,15 @@ class ObjectUpload:
     # ---- what they share -------------------------------------------------------------------------
     def _outcome(self) -> Outcome:
         return Outcome(self._source.url, self._bucket.url_of(self._key), self._size)
+
+    def _written(self, write: Callable[[], Written]) -> Written:
+        """Write; a condition that was refused is told as what it means here."""
+        try:
+            return write()
+        except ExistsError as error:
+            if self._settings.exists != "fail":
+                raise
+            raise decide.object_exists(self._bucket.url_of(self._key)) from error
 
     def _passing(self, count: int) -> None:
         self._engine.passing(count)
@@ -292,82 +297,16 @@ class ObjectUpload:
         return "crc64nvme" if written.crc64nvme is not None else ""
 
 
-class SourceBody:
-    """The bytes [start, end) of a source, to be sent.
-
-    With a fingerprint the source is asked for it after the last byte was read; where it differs
-    InputError is raised before the request is complete. With `md5` that digest is known afterwards.
-    """
-
-    def __init__(
-        self, source: Source, start: int, end: int, fingerprint: str = "", md5: bool = False
-    ) -> None:
-        self._source, self._start, self._end = source, start, end
-        self._fingerprint, self._wanted = fingerprint, md5
-        self.size = end - start
-        self.md5 = ""
-
-    @contextmanager
-    def open(self) -> Iterator[Reader]:
-        """Return a reader of the bytes, once more."""
-        with self._source.open(self._start, self._end) as reader:
-            summed = _Summed(reader) if self._wanted else None
-            yield summed or reader
-        self.md5 = summed.md5.hexdigest() if summed else ""
-        if self._fingerprint and self._source.fingerprint() != self._fingerprint:
-            raise changed(self._source)
-
-
-class _Summed:
-    """A reader that takes the MD5 of what passes."""
-
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-        self.md5 = hashlib.md5(usedforsecurity=False)
-
-    def readinto(self, buffer: memoryview, /) -> int:
-        count = self._reader.readinto(buffer)
-        self.md5.update(buffer[:count])
-        return count
-
-
-def checksum(body: SourceBody, passing: Callable[[int], None]) -> int:
-    """Read a body for its CRC64NVME. Raises InputError where it ends early."""
-    buffer, left, crc = memoryview(bytearray(_PIECE)), body.size, 0
-    with body.open() as reader:
-        while left:
-            count = reader.readinto(buffer[: min(left, _PIECE)])
-            if not count:
-                raise InputError("the source ended early: it became shorter", "start again")
-            passing(count)
-            crc = crc64nvme(buffer[:count], crc)
-            left -= count
-    return crc
-
-
-def combined(parts: Sequence[Part]) -> int:
-    """Return the CRC64NVME of the parts in sequence."""
-    crc = 0
-    for part in parts:
-        assert part.crc64nvme is not None
-        crc = crc64nvme_combine(crc, part.crc64nvme, part.size)
-    return crc
-
-
 def with_mtime(attributes: Attributes, source: Source) -> Attributes:
     """Add the time of a file's last change to its metadata."""
     mtime = decide.mtime_of(source)
     if not mtime or decide.MTIME in attributes.metadata:
         return attributes
-    return replace(attributes, metadata={**attributes.metadata, decide.MTIME: mtime})
-
-
-def changed(source: Source) -> InputError:
-    """Return the error of a source that changed while it was read."""
-    return InputError(
-        f"{source.url}: changed while it was read; nothing was completed",
-        "wait until nobody writes to it, then start over with --force",
-    )
+    given = attributes
+    return Attributes(
+        given.content, {**given.metadata, decide.MTIME: mtime}, given.tags, given.storage_class,
+        given.acl, given.sse,
+    )  # fmt: skip
 
 
 def proven(
@@ -396,15 +335,6 @@ def proven(
     return "md5" if multipart_etag(parts) == info.etag.strip('"') else ""
 
 
-def multipart_etag(parts: Sequence[Part]) -> str:
-    """Return the ETag that S3 makes of the parts' MD5s; "" where their etags are none."""
-    try:
-        digests = b"".join(bytes.fromhex(part.etag.strip('"')) for part in parts)
-    except ValueError:
-        return ""
-    return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
-
-
 def _compare_md5(body: SourceBody, part: Part, url: str, customer_key: CustomerKey | None) -> None:
     """Compare a part that was sent without checksum with its etag, where that is an MD5."""
     etag = part.etag.strip('"')
@@ -412,14 +342,3 @@ def _compare_md5(body: SourceBody, part: Part, url: str, customer_key: CustomerK
         raise CorruptError(
             f"{url}: part {part.number} arrived spoilt", "run it again with --resume"
         )
-
-
-@contextmanager
-def _told_apart(bucket: Bucket, key: str, settings: Settings) -> Iterator[None]:
-    """Turn a refused condition into what it means here."""
-    try:
-        yield
-    except ExistsError as error:
-        if settings.exists != "fail":
-            raise
-        raise decide.object_exists(bucket.url_of(key)) from error

@@ -1,39 +1,25 @@
 """Whether a local file and an object are the same, without downloading where S3 can tell.
 
-What S3 states is tried from the strongest claim to the weakest: a checksum of the whole object, one
-made of its parts' checksums, the MD5 that an ETag may be, the MD5 of MD5s that a multipart ETag may
-be. The last one depends on part sizes that S3 shows only of the first part; where that guess
-fails, and where S3 states nothing, the object is read and compared byte by byte.
+What S3 states (`claims`) is compared with what the file would be stated as. Where a guess of part
+sizes fails, and where S3 states nothing, the object is read and compared byte by byte.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
-import re
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
-from bams3._core import crc64nvme
-from bams3.errors import (
-    ChecksumNameError,
-    CorruptError,
-    InputError,
-    PermissionDenied,
-    StorageError,
-)
+from bams3.errors import CorruptError, InputError
 from bams3.storage.bucket import Bucket
 from bams3.storage.objects import CustomerKey, ObjectInfo
+from bams3.transfer.claims import Claim, Computed, claims, new_hash
 from bams3.transfer.files import FileSource
 
 _PIECE = 1 << 20
 _RANGE = 16 << 20
-_STRONGEST_FIRST = ("sha512", "sha256", "crc64nvme", "sha1", "md5", "crc32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +39,6 @@ class Verified:
     size: int
     proof: str
     downloaded: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    """What S3 states: `expected`, of the whole object or of parts of these sizes."""
-
-    algorithm: str
-    expected: str
-    sizes: Sequence[int] = ()
-    certain: bool = True
-    """Whether a difference is one of the bytes, and not perhaps one of the part sizes."""
 
 
 def verify(
@@ -99,12 +74,12 @@ def verify(
         raise CorruptError(f"{source.url} has {source.size} bytes, {url} has {info.size}")
     before = source.fingerprint()
     proof, downloaded = "", 0
-    for claim in _claims(bucket, info, customer_key, version_id):
-        if _computed(source, claim, advance) == claim.expected:
-            proof = claim.algorithm + (" of parts" if claim.sizes else "")
+    for claim in claims(bucket, info, customer_key, version_id):
+        if _same(source, claim, advance):
+            proof = claim.name
             break
         if claim.certain:
-            raise CorruptError(f"{source.url} and {url} differ: {claim.algorithm}")
+            raise CorruptError(f"{source.url} and {url} differ: {claim.name}")
         advance(-source.size)
     if not proof:
         read = partial(
@@ -117,103 +92,14 @@ def verify(
     return Verified(source.url, url, info.size, proof, downloaded)
 
 
-# ---- what S3 states ------------------------------------------------------------------------------
-def _claims(
-    bucket: Bucket, info: ObjectInfo, customer_key: CustomerKey | None, version_id: str
-) -> Iterator[_Claim]:
-    """Yield what S3 states of an object, the strongest first; of the certain ones only one."""
-    stated = [name for name in _STRONGEST_FIRST if info.checksums.get(name)]
-    whole = [name for name in stated if "-" not in info.checksums[name]]
-    if whole:
-        yield _Claim(whole[0], info.checksums[whole[0]])
-        return
-    sizes = _part_sizes(bucket, info, customer_key, version_id) if stated else []
-    if sizes:
-        yield _Claim(stated[0], info.checksums[stated[0]], sizes)
-        return
-    if info.md5:
-        yield _Claim("md5", base64.b64encode(bytes.fromhex(info.md5)).decode())
-        return
-    yield from _claim_of_etag(bucket, info, version_id)
-
-
-def _part_sizes(
-    bucket: Bucket, info: ObjectInfo, customer_key: CustomerKey | None, version_id: str
-) -> list[int]:
-    """Return the sizes of all parts, where S3 shows them."""
-    try:
-        _, parts = bucket.attributes(info.key, customer_key, version_id)
-    except (StorageError, PermissionDenied):
-        return []
-    sizes = [part.size for part in parts]
-    return sizes if sum(sizes) == info.size else []
-
-
-def _claim_of_etag(bucket: Bucket, info: ObjectInfo, version_id: str) -> Iterator[_Claim]:
-    """Yield what a multipart ETag states, if all parts but the last are as long as the first."""
-    found = re.fullmatch(r"([0-9a-f]{32})-(\d+)", info.etag.strip('"'))
-    if not found or info.customer_key_md5 or info.sse.startswith("aws:kms"):
-        return
-    count = int(found[2])
-    try:
-        first = bucket.head(info.key, None, version_id, part_number=1).size
-    except StorageError:
-        return
-    if (count - 1) * first < info.size <= count * first:
-        sizes = [first] * (count - 1) + [info.size - first * (count - 1)]
-        digest = base64.b64encode(bytes.fromhex(found[1])).decode()
-        yield _Claim("md5", f"{digest}-{count}", sizes, certain=False)
-
-
-# ---- what the file says --------------------------------------------------------------------------
-class _Hash(Protocol):
-    def update(self, data: memoryview, /) -> None: ...
-    def digest(self) -> bytes: ...
-
-
-class _Crc:
-    """A CRC with the manners of hashlib."""
-
-    def __init__(self, function: Callable[[memoryview, int], int], length: int) -> None:
-        self._function, self._length, self._value = function, length, 0
-
-    def update(self, data: memoryview, /) -> None:
-        self._value = self._function(data, self._value)
-
-    def digest(self) -> bytes:
-        return self._value.to_bytes(self._length, "big")
-
-
-def _hash(algorithm: str) -> _Hash:
-    if algorithm == "crc64nvme":
-        return _Crc(crc64nvme, 8)
-    if algorithm == "crc32":
-        return _Crc(zlib.crc32, 4)
-    return hashlib.new(algorithm, usedforsecurity=False)
-
-
-def _computed(source: FileSource, claim: _Claim, advance: Callable[[int], None]) -> str:
-    """Return what the claim would be if the file were the object."""
-    digests, start = [], 0
-    for size in claim.sizes or [source.size]:
-        digests.append(_digest_of_range(source, claim.algorithm, start, start + size, advance))
-        start += size
-    if not claim.sizes:
-        return base64.b64encode(digests[0]).decode()
-    whole = _hash(claim.algorithm)
-    whole.update(memoryview(b"".join(digests)))
-    return f"{base64.b64encode(whole.digest()).decode()}-{len(digests)}"
-
-
-def _digest_of_range(
-    source: FileSource, algorithm: str, start: int, end: int, advance: Callable[[int], None]
-) -> bytes:
-    found, buffer = _hash(algorithm), memoryview(bytearray(_PIECE))
-    with source.open(start, end) as reader:
+def _same(source: FileSource, claim: Claim, advance: Callable[[int], None]) -> bool:
+    """Whether the file has the bytes of which a claim is."""
+    found, buffer = Computed(claim), memoryview(bytearray(_PIECE))
+    with source.open(0, source.size) as reader:
         while count := reader.readinto(buffer):
             found.update(buffer[:count])
             advance(count)
-    return found.digest()
+    return found.same
 
 
 # ---- reading the object --------------------------------------------------------------------------
@@ -276,13 +162,3 @@ def digest(
             etag=info.etag, customer_key=customer_key, version_id=version_id,
         )  # fmt: skip
     return found.digest().hex()
-
-
-def new_hash(algorithm: str) -> _Hash:
-    """Return a hash of that name. Raises ChecksumNameError."""
-    known = {name for name in hashlib.algorithms_available if not name.startswith("shake")}
-    if algorithm not in known:
-        raise ChecksumNameError(
-            f"{algorithm}: no such checksum", f"one of {' '.join(sorted(known))}"
-        )
-    return _hash(algorithm)
