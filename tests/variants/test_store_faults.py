@@ -239,6 +239,20 @@ def test_a_commit_whose_answer_is_lost_is_a_commit(proxied: FaultProxy) -> None:
     assert proxied.faults == 1 and marks(store) == {"new": 40} == {"new": store.stats()["calls"]}
 
 
+def test_a_commit_that_is_taken_for_a_failure_stays(
+    proxied: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer is lost, and not asked for again: an error, but the calls are there."""
+    monkeypatch.setenv("BAMS3_RETRIES", "0")
+    store = dynamo()
+    store.replace(HEADER, calls_of("old"))
+    items = count_items(store)
+    proxied.plan(None, reset(arrive=True), match="PutItem")
+    with pytest.raises(StorageError):
+        store.replace(HEADER, calls_of("new"))
+    assert proxied.faults == 1 and marks(store) == {"new": 40} and count_items(store) == items
+
+
 def test_throttling_without_end_is_an_error(
     proxied: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
