@@ -11,6 +11,7 @@ import pytest
 
 from bams3.variants.store import Store, open_store
 from tests.servers import dynamodb
+from tests.servers.proxy import FaultProxy
 from tests.variants.sample import KINDS, Sample, make_sample
 
 
@@ -100,3 +101,14 @@ def new_store(
     for name, value in server.environ.items():
         environment.setenv(name, value)
     return open_store(f"dynamodb://calls-{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def proxied(
+    dynalite: dynamodb.DynamoServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FaultProxy]:
+    """A fault proxy before dynalite; pauses are short."""
+    monkeypatch.setenv("BAMS3_RETRY_SECONDS", "5")
+    with FaultProxy(dynalite.url) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", proxy.url)
+        yield proxy

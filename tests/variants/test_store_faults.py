@@ -9,8 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,20 +16,18 @@ from typing import Any
 import pytest
 
 from bams3.errors import ChangedError, InputError, PermissionDenied, StorageError, VersionError
-from bams3.regions import Region
 from bams3.variants.load import load
-from bams3.variants.store import Header, Selection, Store, dynamodb, open_store
+from bams3.variants.store import Selection, Store, dynamodb, open_store
 from bams3.variants.store import catalog as catalogs
-from bams3.variants.store.dynamo_load import remove
 from bams3.variants.vcf import Call
 from tests.servers.dynamodb import DynamoServer, leave_unprocessed, refuse
 from tests.servers.proxy import FaultProxy, fail, reset
 from tests.variants.calls import SAMPLES, found, key_of, write_vcf
+from tests.variants.stored import HEADER, Death, calls_of, count_items, die, dynamo, marks
 
 pytestmark = pytest.mark.usefixtures("tools")
 ROOT = Path(__file__).parents[2]
 LOAD = "import sys; from bams3.variants.load import load; load(*sys.argv[1:])"
-HEADER = Header({"chr1": 10_000_000}, ("s",))
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +40,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def loader(path: Path, url: str) -> subprocess.Popen[bytes]:
     environ = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
     return subprocess.Popen([sys.executable, "-c", LOAD, str(path), url], env=environ)
-
-
-def calls_of(mark: str, count: int = 40) -> list[Call]:
-    """Calls in several bins; those of a load have its mark."""
-    return [
-        Call(
-            "s", "chr1", 50_000 * n, "A", "T", float(n), mark, "0/1", end=50_000 * n + 1, gene=mark
-        )
-        for n in range(count)
-    ]
 
 
 # ---- killed --------------------------------------------------------------------------------------
@@ -80,7 +66,7 @@ def test_a_load_killed_between_two_writes_is_removed_later(
     store = dynamo()
     store.replace(HEADER, calls_of("old"))
     rows = count_items(store)
-    monkeypatch.setattr(dynamodb.Load, "_indexes", _die)
+    monkeypatch.setattr(dynamodb.Load, "_indexes", die)
     monkeypatch.setattr(dynamodb.DynamoStore, "_clean", lambda *_: None)
     monkeypatch.setattr(catalogs.Catalog, "abandoned", lambda self, _: self)  # as if killed
     with pytest.raises(Death):
@@ -110,30 +96,6 @@ def test_a_load_that_was_taken_for_dead_is_not_committed(
     with pytest.raises(StorageError, match="taken for dead"):
         store.replace(HEADER, slowly())
     assert marks(store) == {"quick": 40}
-
-
-class Death(BaseException):
-    """The process ends here."""
-
-
-def _die(*_: object) -> None:
-    raise Death
-
-
-def marks(store: Store) -> dict[str, int]:
-    return dict(Counter(call.filter for call in store.query(Selection())))
-
-
-def dynamo() -> dynamodb.DynamoStore:
-    opened = open_store(f"dynamodb://t-{uuid.uuid4().hex}")
-    assert isinstance(opened, dynamodb.DynamoStore)
-    return opened
-
-
-def count_items(store: dynamodb.DynamoStore) -> int:
-    """Count all items of the table, which our own code never does."""
-    client: Any = store._table._client
-    return int(client.scan(TableName=store._table.name, Select="COUNT")["Count"])
 
 
 # ---- several at a time ---------------------------------------------------------------------------
@@ -198,15 +160,6 @@ def test_a_long_query_is_told_when_its_calls_go(dynalite: DynamoServer) -> None:
 
 
 # ---- throttling ----------------------------------------------------------------------------------
-@pytest.fixture
-def proxied(dynalite: DynamoServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
-    """A fault proxy before dynalite; pauses are short."""
-    monkeypatch.setenv("BAMS3_RETRY_SECONDS", "5")
-    with FaultProxy(dynalite.url) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", proxy.url)
-        yield proxy
-
-
 def test_items_that_were_not_processed_are_written_again(proxied: FaultProxy) -> None:
     store = dynamo()
     store.replace(HEADER, [])
@@ -239,6 +192,20 @@ def test_a_commit_whose_answer_is_lost_is_a_commit(proxied: FaultProxy) -> None:
     assert proxied.faults == 1 and marks(store) == {"new": 40} == {"new": store.stats()["calls"]}
 
 
+def test_a_commit_that_is_taken_for_a_failure_stays(
+    proxied: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer is lost, and not asked for again: an error, but the calls are there."""
+    monkeypatch.setenv("BAMS3_RETRIES", "0")
+    store = dynamo()
+    store.replace(HEADER, calls_of("old"))
+    items = count_items(store)
+    proxied.plan(None, reset(arrive=True), match="PutItem")
+    with pytest.raises(StorageError):
+        store.replace(HEADER, calls_of("new"))
+    assert proxied.faults == 1 and marks(store) == {"new": 40} and count_items(store) == items
+
+
 def test_throttling_without_end_is_an_error(
     proxied: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,84 +218,6 @@ def test_throttling_without_end_is_an_error(
         store.replace(HEADER, calls_of("new"))
     proxied.plan()
     assert marks(store) == {"old": 40}
-
-
-# ---- what is asked of DynamoDB -------------------------------------------------------------------
-def operations(proxy: FaultProxy) -> dict[str, int]:
-    return dict(Counter(line.rpartition(".")[2] for line in proxy.requests))
-
-
-def test_queries_never_scan_and_ask_for_few_bins(proxied: FaultProxy) -> None:
-    """40 calls in 20 bins: a region, a gene or a quality is found without reading the others."""
-    store = dynamo()
-    calls = [*calls_of("a", 20), *calls_of("b", 40)[20:]]
-    store.replace(HEADER, calls)
-    asked: dict[str, dict[str, int]] = {}
-    selections = {
-        "region": Selection(Region("chr1", 100_000, 200_000)),
-        "gene": Selection(gene="b"),
-        "quality": Selection(min_qual=38.0),
-        "all": Selection(),
-    }
-    for name, selection in selections.items():
-        proxied.plan()
-        assert [*store.query(selection)] == [c for c in calls if selection.holds(c)]
-        asked[name] = operations(proxied)
-    proxied.plan()
-    store.stats()
-    assert operations(proxied) == {"GetItem": 1, "Query": 1}
-    # The catalogue before and after; for a gene, its bins; else the directory is a query.
-    assert asked["region"] == {"GetItem": 2, "Query": 1}
-    assert asked["gene"] == {"GetItem": 3, "Query": 10}
-    assert asked["quality"] == {"GetItem": 2, "Query": 1 + 1}
-    assert asked["all"] == {"GetItem": 2, "Query": 1 + 20}
-
-
-def test_a_load_asks_for_nothing_but_its_own(proxied: FaultProxy) -> None:
-    store = dynamo()
-    store.replace(HEADER, calls_of("old"))
-    proxied.plan()
-    store.replace(HEADER, calls_of("new"))
-    assert {*operations(proxied)} == {"GetItem", "PutItem", "BatchWriteItem", "Query"}
-
-
-def test_no_partition_gets_many_items(dynalite: DynamoServer) -> None:
-    """A cohort: the calls of one bin are spread over lanes of 16 samples."""
-    store = dynamo()
-    names = tuple(f"s{n}" for n in range(64))
-    calls = [Call(name, "chr1", pos, "A", "T", 50.0, genotype="0/1", end=pos + 1)
-             for pos in range(1_000, 1_020) for name in sorted(names)]  # fmt: skip
-    store.replace(Header({"chr1": 10_000}, names), calls)
-    items = store._table._client.scan(TableName=store._table.name)["Items"]
-    partitions = Counter(item["pk"]["S"].partition("#")[2] for item in items if "pos" in item)
-    assert {*partitions.values()} == {16 * 20} and len(partitions) == 4
-    got = [*store.query(Selection(samples=["s40"]))]
-    assert len(got) == 20 and {call.sample for call in got} == {"s40"}
-    assert [*store.query(Selection())] == calls
-
-
-def test_old_generations_are_removed(dynalite: DynamoServer) -> None:
-    store = dynamo()
-    store.replace(HEADER, calls_of("old", 300))
-    items = count_items(store)
-    for _ in range(3):
-        store.replace(HEADER, calls_of("new", 300))
-        assert count_items(store) == items
-
-
-def test_removing_that_was_broken_off_is_gone_on_with(
-    dynalite: DynamoServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = dynamo()
-    store.replace(HEADER, calls_of("old", 300))
-    items = count_items(store)
-    monkeypatch.setattr(dynamodb, "remove", _die)
-    with pytest.raises(Death):
-        store.replace(HEADER, calls_of("new", 300))
-    assert marks(store) == {"new": 300} and count_items(store) == 2 * items - 1
-    monkeypatch.setattr(dynamodb, "remove", remove)
-    store.replace(HEADER, calls_of("newer", 300))
-    assert count_items(store) == items
 
 
 # ---- what is no store ----------------------------------------------------------------------------

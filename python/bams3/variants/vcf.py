@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bams3.errors import InputError, NotFoundError
@@ -152,41 +152,49 @@ def open_vcf(path: str | os.PathLike[str]) -> pysam.VariantFile:
 
 def calls_of(record: pysam.VariantRecord) -> Iterator[Call]:
     """Yield the calls of one record."""
-    row = Call(
-        sample="",
-        contig=record.contig,
-        pos=record.start,
-        ref=record.ref or "N",
-        alt=".",
-        qual=_quality(record.qual),
-        filter=";".join(map(str, record.filter.keys())) or ".",
-        end=record.stop,
-        info=_json(dict(record.info)),
-        id=record.id or ".",
-    )
+    shared: dict[str, Any] | None = None
     for name, values in record.samples.items():
-        yield from _of_sample(replace(row, sample=str(name)), record, values)
+        alleles: Genotype = values.get("GT") or ()
+        if any(alleles):  # most samples of a cohort have the reference
+            shared = shared or _of_record(record)
+            yield from _of_sample(str(name), alleles, values, record.alts or (), shared)
+
+
+def _of_record(record: pysam.VariantRecord) -> dict[str, Any]:
+    """Return what all calls of a record have in common."""
+    return {
+        "contig": record.contig,
+        "pos": record.start,
+        "ref": record.ref or "N",
+        "qual": _quality(record.qual),
+        "filter": ";".join(map(str, record.filter.keys())) or ".",
+        "end": record.stop,
+        "info": _json(dict(record.info)),
+        "id": record.id or ".",
+    }
 
 
 def _of_sample(
-    row: Call, record: pysam.VariantRecord, values: pysam.VariantRecordSample
+    name: str,
+    alleles: Genotype,
+    values: pysam.VariantRecordSample,
+    alts: Sequence[str],
+    shared: Mapping[str, Any],
 ) -> Iterator[Call]:
-    alleles: Genotype = values.get("GT") or ()
     depths = [depth or 0 for depth in values.get("AD") or ()]
     total = sum(depths)
     fields = {key: value for key, value in values.items() if key != "GT"}
-    row = replace(
-        row,
-        genotype=genotype_text(alleles, values.phased),
-        depth=_integer(values.get("DP")),
-        ref_depth=depths[0] if depths else None,
-        format=_json(fields),
-    )
-    for number, alt in enumerate(record.alts or (), 1):
+    own: dict[str, Any] = {
+        "genotype": genotype_text(alleles, values.phased),
+        "depth": _integer(values.get("DP")),
+        "ref_depth": depths[0] if depths else None,
+        "format": _json(fields),
+    }
+    for number, alt in enumerate(alts, 1):
         if number in alleles:
             shown = depths[number] if number < len(depths) else None
             fraction = shown / total if shown is not None and total else None
-            yield replace(row, alt=alt, alt_depth=shown, allele_fraction=fraction)
+            yield Call(name, alt=alt, alt_depth=shown, allele_fraction=fraction, **shared, **own)
 
 
 def genotype_text(alleles: Genotype, phased: bool) -> str:

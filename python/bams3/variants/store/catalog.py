@@ -143,7 +143,9 @@ class Catalog:
         )  # fmt: skip
 
     def abandoned(self, generation: str) -> Catalog:
-        """Return it with a load given up, to be removed."""
+        """Return it with a load given up, to be removed; one that was committed stays."""
+        if generation not in self.pending:
+            return self
         pending = {g: seen for g, seen in self.pending.items() if g != generation}
         return replace(self, pending=pending, dropped=(*self.dropped, generation))
 

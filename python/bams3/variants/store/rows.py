@@ -58,7 +58,10 @@ def conditions(
         found.append(("instr(',' || gene || ',', ?) > 0", [f",{selection.gene},"]))
     if selection.min_qual is not None:
         found.append(("qual >= ?", [selection.min_qual]))
-    found += [_one_of("sample", selection.samples)] if selection.samples else []
+    if selection.samples:
+        # Not by the index of samples where there is a region, which finds fewer rows.
+        column = "sample" if selection.region is None else "sample || ''"
+        found.append(_one_of(column, selection.samples))
     found += [_one_of("kind", selection.kinds)] if selection.kinds else []
     if selection.genotypes:
         found.append(_has_genotype(selection.genotypes))

@@ -66,6 +66,8 @@ class SqliteStore(SqlStore):
             f"INSERT INTO calls VALUES ({marks})", rows_of(noted(), header)
         )
         connection.executemany("INSERT OR IGNORE INTO genes VALUES (?, ?, ?)", genes)
+        connection.execute("PRAGMA analysis_limit = 1000")
+        connection.execute("ANALYZE")  # else the index of long alleles is not made use of
         return max(done.rowcount, 0)
 
     def _source(self, selection: Selection) -> tuple[str, list[Any]]:
