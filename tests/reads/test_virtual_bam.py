@@ -137,8 +137,9 @@ def test_any_range_is_the_slice(bam: VirtualBam, whole: bytes, data: st.DataObje
     assert b"".join(bam.read(start, end)) == whole[start:end]
 
 
-def test_who_has_left_gets_no_second_tile(bam: VirtualBam, whole: bytes) -> None:
+def test_who_has_left_gets_no_third_tile(dataset: Dataset, whole: bytes) -> None:
     asked: list[int] = []
+    bam = VirtualBam(dataset)
 
     def left() -> bool:
         asked.append(1)

@@ -18,6 +18,11 @@ class TileCache:
         self._under_way: dict[Hashable, Future[bytes]] = {}
         self._lock = Lock()
 
+    def __contains__(self, key: Hashable) -> bool:
+        """Whether something is held."""
+        with self._lock:
+            return key in self._held
+
     def get(self, key: Hashable, make: Callable[[], bytes]) -> bytes:
         """Return what is held, or what another thread is making, or make it.
 

@@ -78,8 +78,8 @@ class VirtualBam:
         Args:
             start: First byte.
             end: End, exclusive; that of the file by default.
-            left: Asked before each of the first tiles but one: whether nobody wants more. It may
-                wait a moment for the answer.
+            left: Asked before one of the first tiles but one is made: whether nobody wants more. It
+                may wait a moment for the answer.
 
         Raises:
             CorruptError: A chunk is missing or damaged.
@@ -117,7 +117,7 @@ class VirtualBam:
 
     def _tiles(self, tiles: range, left: Callable[[], bool]) -> Iterator[bytes]:
         for tile in tiles[:_ONE_BY_ONE]:
-            if tile > tiles[0] and left():
+            if tile > tiles[0] and self._key(tile) not in self._cache and left():
                 return
             yield self._tile(tile)
         if len(tiles) > _ONE_BY_ONE:
@@ -125,8 +125,10 @@ class VirtualBam:
 
     def _tile(self, tile: int) -> bytes:
         """Return the blocks of a tile."""
-        key = self.etag, self.dataset.url, tile
-        return self._cache.get(key, lambda: self._made(self._sections([tile])[0]))
+        return self._cache.get(self._key(tile), lambda: self._made(self._sections([tile])[0]))
+
+    def _key(self, tile: int) -> tuple[str, str, int]:
+        return self.etag, self.dataset.url, tile
 
     def _stream(self, tiles: range) -> Iterator[bytes]:
         """Yield the blocks of many tiles, which are not held in the cache."""
