@@ -93,7 +93,8 @@ class Answer:
         return self.reply(bytes(data))
 
     def reply(self, body: bytes = b"") -> Reply:
-        """Return the answer as it is now that its body has been read."""
+        """Return the answer as it is now that its body has been read; nothing more can be."""
+        del self._parser  # it holds on to this object: without a cycle nobody has to collect it
         return Reply(self.status, self.headers, body, not self._reusable())
 
     def _reusable(self) -> bool:
