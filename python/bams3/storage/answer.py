@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import httptools
 
-_STEP = 64 << 10
+_STEP = 16 << 10
 """Bytes read at once where nobody knows how many are to come."""
 _LONGEST_HEAD = 256 << 10
 _LONGEST_BODY = 64 << 20
@@ -41,8 +41,8 @@ class Answer:
         headers: By name in lower case.
     """
 
-    def __init__(self, connection: socket.socket, method: str, buffer: memoryview) -> None:
-        """Read the head, with the help of `buffer`.
+    def __init__(self, connection: socket.socket, method: str) -> None:
+        """Read the head.
 
         Raises:
             Broken: The connection was closed, or what came is no HTTP.
@@ -58,7 +58,7 @@ class Answer:
         self._complete = self._surplus = self._kept_alive = False
         read = 0
         while not self.status:
-            read += self._feed(buffer[:_STEP])
+            read += self._feed()
             if read > _LONGEST_HEAD:
                 raise Broken("the head of the answer does not end")
 
@@ -73,7 +73,7 @@ class Answer:
                 return 0
             if self._left is not None:
                 return self._straight(buffer)
-            self._feed(buffer[:_STEP])
+            self._feed()
         piece = self._pieces.popleft()
         count = min(len(piece), len(buffer))
         buffer[:count] = piece[:count]
@@ -81,9 +81,11 @@ class Answer:
             self._pieces.appendleft(piece[count:])
         return count
 
-    def whole(self, buffer: memoryview) -> Reply:
-        """Read all of the body, with the help of `buffer`."""
-        data = bytearray()
+    def whole(self) -> Reply:
+        """Read all of the body."""
+        if self._complete or self._bodiless:
+            return self.reply(b"".join(self._pieces))
+        buffer, data = memoryview(bytearray(_STEP)), bytearray()
         while count := self.readinto(buffer):
             data += buffer[:count]
             if len(data) > _LONGEST_BODY:
@@ -91,7 +93,8 @@ class Answer:
         return self.reply(bytes(data))
 
     def reply(self, body: bytes = b"") -> Reply:
-        """Return the answer as it is now that its body has been read."""
+        """Return the answer as it is now that its body has been read; nothing more can be."""
+        del self._parser  # it holds on to this object: without a cycle nobody has to collect it
         return Reply(self.status, self.headers, body, not self._reusable())
 
     def _reusable(self) -> bool:
@@ -108,18 +111,18 @@ class Answer:
         self._complete = not self._left
         return count
 
-    def _feed(self, buffer: memoryview) -> int:
+    def _feed(self) -> int:
         """Have the parser see what comes next."""
-        count = self._connection.recv_into(buffer)
-        if not count:
+        data = self._connection.recv(_STEP)
+        if not data:
             self._end()
         try:
-            self._parser.feed_data(buffer[:count])
+            self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             if not self._complete:
                 raise Broken(f"this is no HTTP answer: {error}") from error
             self._surplus = True
-        return count
+        return len(data)
 
     def _end(self) -> None:
         """The connection was closed: that ends the body of an answer that states no length."""

@@ -102,7 +102,7 @@ class Connections:
             f"CONNECT {place} HTTP/1.1\r\nhost: {place}\r\n{proxy.headers}\r\n".encode()
         )
         # What it answers has a head alone, as that of a HEAD.
-        answer = Answer(connection, "HEAD", memoryview(bytearray(1024)))
+        answer = Answer(connection, "HEAD")
         if answer.status < 300:
             return
         why = f"{proxy.url}: the proxy does not connect to {place}: HTTP {answer.status}"

@@ -116,13 +116,18 @@ class Caller:
         self, ask: Ask, body: Body, passing: Callable[[int], None], sent: Sent
     ) -> Reply:
         """Send a body that fits into the buffer: its checksum goes before it, in the headers."""
-        piece = self._place()[0].load(body)
+        with self._place()[0].buffer() as buffer:
+            return self._send_piece(ask, self._place()[0].load(body, buffer), passing, sent)
+
+    def _send_piece(
+        self, ask: Ask, piece: memoryview, passing: Callable[[int], None], sent: Sent
+    ) -> Reply:
         passing(len(piece))
         sent.size, sent.crc64nvme = len(piece), crc64nvme(piece)
         wire, call = self._address(
             ask,
             more={
-                **_bare(body.size),
+                **_bare(len(piece)),
                 "x-amz-sdk-checksum-algorithm": "CRC64NVME",
                 "x-amz-checksum-crc64nvme": crc_text(sent.crc64nvme),
             },
