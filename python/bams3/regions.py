@@ -206,18 +206,26 @@ def _join(merged: list[Interval], interval: Interval) -> list[Interval]:
 
 
 def intersect(left: Sequence[Interval], right: Sequence[Interval]) -> list[Interval]:
-    """Return what two sorted lists of disjoint intervals have in common."""
+    """Return what two sorted lists of disjoint intervals have in common.
+
+    An empty interval, which is a place between two bases, is kept where it lies within another.
+    """
     common: list[Interval] = []
     i = j = 0
     while i < len(left) and j < len(right):
         start, end = max(left[i][0], right[j][0]), min(left[i][1], right[j][1])
-        if start < end:
+        if start < end or (start == end and _within(start, left[i], right[j])):
             common.append((start, end))
         if left[i][1] < right[j][1]:
             i += 1
         else:
             j += 1
     return common
+
+
+def _within(place: int, *intervals: Interval) -> bool:
+    """Whether a place between two bases lies within any of the intervals, not at its border."""
+    return any(start < place < end for start, end in intervals)
 
 
 def parse_bed(text: str, name: str = "BED") -> list[Region]:

@@ -95,7 +95,12 @@ def test_convert_stats_depth_to_bam_verify_clean(bam: Path, tmp_path: Path) -> N
     assert samtools("view", "-h", "--no-PG", tmp_path / "back.bam") == samtools(
         "view", "-h", "--no-PG", bam
     )
-    assert out("verify", url, "--against", bam).startswith("ok: 12,000 records, the same")
+    verified = run("verify", url, "--against", bam)
+    assert verified.stdout.startswith(b"ok: 12,000 records, the same") and not verified.stderr
+    out("to-bam", url, tmp_path / "program.bam")
+    verified = run("verify", url, "--against", tmp_path / "program.bam")
+    assert verified.stdout.startswith(b"ok: 12,000 records, the same")
+    assert verified.stderr.startswith(b"note: the header of ")
     (url / "_spill").mkdir()
     (url / "_spill" / "left.spill").write_bytes(b"12345")
     assert out("clean", url) == "1 objects removed, 5 B\n"

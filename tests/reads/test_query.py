@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 import bams3
 from bams3 import _core
 from bams3.errors import CorruptError, NotFoundError, RegionError, UsageError
+from bams3.reads.convert import convert
 from bams3.reads.dataset import Dataset
 from bams3.reads.query import Query
 from tests.reads.sample import CONTIGS, make_bam, make_dataset, samtools
@@ -116,8 +118,13 @@ def test_any_regions(bam: Path, dataset: Dataset, chosen: list[tuple[str, int, i
     assert text(dataset.query(*regions)) == samtools("view", bam, *regions)
 
 
+empty_too = st.tuples(
+    st.sampled_from([*CONTIGS, "chr1"]), positions, st.sampled_from([0, 1, 2, 50, 1000, 70_000])
+)
+
+
 @settings(max_examples=40, deadline=None)
-@given(st.lists(spans, min_size=1, max_size=30))
+@given(st.lists(empty_too, min_size=1, max_size=30))
 def test_any_bed(bam: Path, dataset: Dataset, chosen: list[tuple[str, int, int]]) -> None:
     bed = bam.with_suffix(".bed")
     lines = (f"{name}\t{start}\t{start + length}\n" for name, start, length in chosen)
@@ -127,6 +134,16 @@ def test_any_bed(bam: Path, dataset: Dataset, chosen: list[tuple[str, int, int]]
     assert dataset.query(bed=bed).count() == expected.count("\n")
     region = "chr1:400,100-400,300"
     assert text(dataset.query(region, bed=bed)) == samtools("view", "-L", bed, bam, region)
+
+
+def test_empty_intervals_of_a_bed(bam: Path, dataset: Dataset) -> None:
+    """They are places between two bases, and records that lie over them overlap."""
+    bed = bam.with_suffix(".empty.bed")
+    bed.write_text("chr1\t400100\t400100\nchr1\t400400\t400400\nchr2\t900\t900\nchr2\t0\t5\n")
+    for region in ("chr1", "chr1:400,001-400,300", "chr1:399,900-400,500"):
+        expected = samtools("view", "-M", "-L", bed, bam, region)
+        assert expected
+        assert text(dataset.query(region, bed=bed, once=True)) == expected
 
 
 def test_bed_of_other_contigs(dataset: Dataset) -> None:
@@ -152,6 +169,26 @@ def test_records_are_what_pysam_reads(bam: Path, dataset: Dataset) -> None:
             )
             assert list(ours.tags) == [name for name, _ in theirs.get_tags()]
             assert ours.tags.get("NM") == (theirs.get_tag("NM") if theirs.has_tag("NM") else None)
+
+
+ODD = (
+    b"@HD\tVN:1.6\tSO:coordinate\n@SQ\tSN:c\tLN:900\n"
+    b"a\xff\t0\tc\t5\t9\t4M2B4M\t*\t0\t0\tACGTACGT\t*\tXX:Z:\xfe\tXD:d:0.5\tXA:A:!\n"
+    b"b\t0\tc\t6\t9\t4S4M\t*\t0\t0\tACGTACGT\t*\tCG:B:I,5,7\n"
+    b"c\t0\tc\t7\t9\t8S4N\t*\t0\t0\tACGTACGT\t*\tXB:B:f,1.5,inf\n"
+)
+ODD_RECORDS = [
+    ("a\ufffd", "4M2B4M", {"XX": "\ufffd", "XD": 0.5, "XA": "!"}),
+    ("b", "4S4M", {"CG": [5, 7]}),
+    ("c", "8S4N", {"XB": [1.5, float("inf")]}),
+]
+
+
+def test_records_of_odd_but_legal_content(tmp_path: Path) -> None:
+    """Text that is not UTF-8, CIGAR B, doubles, and CG and clips that mean nothing more."""
+    convert(io.BytesIO(ODD), str(tmp_path / "x"), workers=1)
+    with bams3.open(tmp_path / "x") as odd:
+        assert [(r.name, r.cigar, r.tags) for r in odd.query()] == ODD_RECORDS
 
 
 def test_unknown_contig(dataset: Dataset) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,6 +98,29 @@ def test_region(bam: Path, dataset: Dataset, tmp_path: Path) -> None:
     assert samtools("view", tmp_path / "out.bam") == samtools("view", "-M", bam, *regions)
 
 
+def test_a_pipe_is_written_to_and_stays(bam: Path, dataset: Dataset, tmp_path: Path) -> None:
+    pipe = tmp_path / "out.bam"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        got = pool.submit(pipe.read_bytes)
+        assert to_bam(dataset, pipe).index is None
+        assert stat.S_ISFIFO(pipe.stat().st_mode) and list(tmp_path.iterdir()) == [pipe]
+    (tmp_path / "got.bam").write_bytes(got.result(timeout=60))
+    assert samtools("view", tmp_path / "got.bam") == samtools("view", bam)
+
+
+def test_a_link_stays(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    real, link = tmp_path / "elsewhere" / "real.bam", tmp_path / "out.bam"
+    real.write_bytes(b"old")
+    link.symlink_to(real)
+    to_bam(dataset, link)
+    assert link.is_symlink() and samtools("view", "-c", real) == "15000\n"
+    assert samtools("view", "-c", link, "chr2") == str(dataset.query("chr2").count()) + "\n"
+    names = sorted(path.name for path in tmp_path.rglob("*"))
+    assert names == ["elsewhere", "out.bam", "out.bam.bai", "real.bam"]
+
+
 def test_program_line(dataset: Dataset, tmp_path: Path) -> None:
     to_bam(dataset, tmp_path / "out.bam", command_line="bams3 to-bam x")
     text = samtools("view", "-H", "--no-PG", tmp_path / "out.bam")
@@ -125,7 +151,7 @@ def test_verify(bam: Path, dataset: Dataset, tmp_path: Path) -> None:
 
 
 def test_verify_against_tells_any_difference(bam: Path, dataset: Dataset, tmp_path: Path) -> None:
-    """As many records on each contig, but one of them changed; or the contig has another name."""
+    """As many records on each contig, but one of them changed; or other contigs."""
     text = samtools("view", "-h", "--no-PG", bam)
     at = text.rindex("\tchr2\t")
     start = text.rindex("\n", 0, at) + 1
@@ -134,7 +160,23 @@ def test_verify_against_tells_any_difference(bam: Path, dataset: Dataset, tmp_pa
     (problem,) = verify(dataset, against=str(one)).problems
     assert "not the same ones" in problem
     renamed.write_text(text.replace("SN:chrM", "SN:MT").replace("\tchrM\t", "\tMT\t"))
-    assert verify(dataset, against=str(renamed)).problems == ["the contigs of the two differ"]
+    longer = tmp_path / "longer.sam"
+    longer.write_text(text.replace("LN:16569", "LN:16570"))
+    for path in (renamed, longer):
+        (problem,) = verify(dataset, against=str(path)).problems
+        assert problem == "the contigs of the two, or their lengths, differ"
+
+
+def test_verify_tells_whether_the_header_is_the_same(
+    bam: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    """Another one is no fault: programs add lines. But who deletes the file has to know."""
+    other = tmp_path / "other.bam"
+    samtools("view", "-b", "-o", other, bam)  # adds a line @PG
+    for against, same in ((bam, True), (other, False)):
+        found = verify(dataset, against=str(against))
+        assert found.ok and found.same_header is same
+    assert verify(dataset).same_header is None
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,8 @@ def _report(found: VerifySummary, quiet: bool) -> None:
         same = f", the same as in {found.against}" if found.against else ""
         click.echo(f"ok: {found.records:,} records{same}; {found.objects:,} objects")
         click.echo(f"digest: {found.digest}" if found.digest else "only sizes were compared")
+        if found.same_header is False:
+            click.echo(f"note: the header of {found.against} is not that of the dataset", err=True)
 
 
 @click.command(no_args_is_help=True)

@@ -65,7 +65,7 @@ def merge(texts: Sequence[bytes]) -> bytes:
     Raises:
         UsageError: A read group or program of the same ID differs.
     """
-    lines = list(dict.fromkeys(_lines(texts[0])))
+    lines = dict.fromkeys(_lines(texts[0]))
     known = {key: line for line in lines if (key := _identity(line))}
     for line in (line for text in texts[1:] for line in _lines(text)):
         key = _identity(line)
@@ -74,8 +74,8 @@ def merge(texts: Sequence[bytes]) -> bytes:
                 f"the headers differ in {key[0].decode()} {key[1].decode()!r}",
                 hint="give read groups and programs of different content different IDs",
             )
-        if line not in lines and line[:3] in (b"@RG", b"@PG", b"@CO"):
-            lines.append(line)
+        if line[:3] in (b"@RG", b"@PG", b"@CO"):
+            lines.setdefault(line)
     return b"".join(line + b"\n" for line in lines)
 
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 _FIXED = struct.Struct("<iiBBHHHIiii")
-_LETTERS = "MIDNSHP=X"
+_LETTERS = "MIDNSHP=XB"
 _BASES = "=ACMGRSVTWYHKDBN"
 _PAIRS = [a + b for a in _BASES for b in _BASES]
-_NUMBERS = {"c": "<b", "C": "<B", "s": "<h", "S": "<H", "i": "<i", "I": "<I", "f": "<f"}
+_NUMBERS = {"c": "<b", "C": "<B", "s": "<h", "S": "<H", "i": "<i", "I": "<I", "f": "<f", "d": "<d"}
+_MOST_OPERATIONS = 0xFFFF
 
 
 class Record:
@@ -29,7 +30,7 @@ class Record:
     @property
     def name(self) -> str | None:
         """Name of the template."""
-        name = bytes(self._data[32 : 31 + self._fixed[2]]).decode()
+        name = _text(self._data[32 : 31 + self._fixed[2]])
         return None if name == "*" else name
 
     @property
@@ -116,17 +117,25 @@ class Record:
         return self._contigs[tid] if tid >= 0 else None
 
     def _operations(self) -> list[tuple[int, str]]:
-        at = 32 + self._fixed[2]
-        ops: Sequence[int] = struct.unpack_from(f"<{self._fixed[5]}I", self._data, at)
-        if len(ops) == 2 and ops[0] & 15 == 4 and ops[1] & 15 == 3:
+        ops = self._stored_operations()
+        if self._is_stand_in(ops):
             tags = dict(_tags(bytes(self._data[self._tags_at :])))
             ops = self._long_cigar(tags) or ops
         return [(op >> 4, _LETTERS[op & 15]) for op in ops]
 
+    def _stored_operations(self) -> Sequence[int]:
+        at = 32 + self._fixed[2]
+        return struct.unpack_from(f"<{self._fixed[5]}I", self._data, at)
+
+    def _is_stand_in(self, ops: Sequence[int]) -> bool:
+        """Whether these may stand in for more operations than BAM can count, which are in CG."""
+        return len(ops) == 2 and ops[0] == self._fixed[7] << 4 | 4 and ops[1] & 15 == 3
+
     def _long_cigar(self, tags: dict[str, Any]) -> list[int] | None:
-        """Return the operations in CG, where the CIGAR field has only their stand-in."""
-        operations = tags.get("CG")
-        return operations if self._fixed[5] == 2 and isinstance(operations, list) else None
+        found = tags.get("CG")
+        if not isinstance(found, list) or len(found) <= _MOST_OPERATIONS:
+            return None
+        return found if self._is_stand_in(self._stored_operations()) else None
 
 
 def records(block: bytes, contigs: Sequence[str]) -> Iterator[Record]:
@@ -141,7 +150,7 @@ def records(block: bytes, contigs: Sequence[str]) -> Iterator[Record]:
 def _tags(data: bytes) -> Iterator[tuple[str, Any]]:
     at = 0
     while at < len(data):
-        name, kind = data[at : at + 2].decode(), chr(data[at + 2])
+        name, kind = _text(data[at : at + 2]), chr(data[at + 2])
         value, at = _value(data, at + 3, kind)
         yield name, value
 
@@ -150,7 +159,7 @@ def _value(data: bytes, at: int, kind: str) -> tuple[Any, int]:
     """Return a tag's value and where the next tag begins."""
     if kind in "ZH":
         end = data.index(0, at)
-        return data[at:end].decode(), end + 1
+        return _text(data[at:end]), end + 1
     if kind == "A":
         return chr(data[at]), at + 1
     if kind == "B":
@@ -159,3 +168,8 @@ def _value(data: bytes, at: int, kind: str) -> tuple[Any, int]:
         return [value for (value,) in number.iter_unpack(data[at + 5 : end])], end
     number = struct.Struct(_NUMBERS[kind])
     return number.unpack_from(data, at)[0], at + number.size
+
+
+def _text(data: bytes | memoryview) -> str:
+    """Decode a name or text; as in Arrow columns, what is not UTF-8 becomes U+FFFD."""
+    return str(data, "utf-8", "replace")

@@ -170,12 +170,28 @@ def _mapped(
 
 @contextmanager
 def opened(name: str) -> Iterator[tuple[IO[bytes], Path | None]]:
-    """Open standard output, or a file that takes its name when the block ends without error."""
+    """Open standard output, or a file that takes its name when the block ends without error.
+
+    Pipes and devices are written to as they are; a link stays, and what it points to is replaced.
+    """
     if name == "-":
         yield sys.stdout.buffer, None
         sys.stdout.buffer.flush()
-        return
-    final = Path(name)
+    elif _is_stream(Path(name)):
+        with open(name, "wb") as out:
+            yield out, None
+    else:
+        with _replaced(Path(name).resolve()) as replaced:
+            yield replaced
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether this is a pipe or a device, /dev/stdout too where that is a file."""
+    return path.parent == Path("/dev") or (path.exists() and not path.is_file())
+
+
+@contextmanager
+def _replaced(final: Path) -> Iterator[tuple[IO[bytes], Path]]:
     path = final.with_name(f".{final.name}.{os.getpid()}.part")
     try:
         with path.open("wb") as out:
@@ -191,7 +207,7 @@ def _indexed(path: Path, name: str, kind: str, header: Header, threads: int | No
 
     long = any(length > LARGEST_FOR_BAI for _, length in header.contigs)
     ending = "crai" if kind == "cram" else "csi" if long else "bai"
-    made = path.with_name(f"{path.name}.{ending}")
+    made = Path(name).with_name(f"{path.name}.{ending}")
     try:
         options = ["-@", str(threads or os.cpu_count() or 1), *(["-c"] if ending == "csi" else [])]
         pysam.index(*options, "-o", str(made), str(path))

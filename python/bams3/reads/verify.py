@@ -16,6 +16,7 @@ from bams3.reads.pipeline import ordered
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from bams3._core import Header
     from bams3.config import StorageOptions
     from bams3.reads.dataset import Dataset
 
@@ -25,7 +26,10 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class VerifySummary:
-    """What was checked. `problems` is empty where all is well."""
+    """What was checked. `problems` is empty where all is well.
+
+    `same_header`: whether the header text is that of `against`; None where it was not compared.
+    """
 
     records: int
     objects: int
@@ -33,6 +37,7 @@ class VerifySummary:
     digest: str | None
     against: str | None = None
     problems: list[str] = field(default_factory=list)
+    same_header: bool | None = None
 
     @property
     def ok(self) -> bool:
@@ -57,7 +62,8 @@ def verify(
 
     Args:
         dataset: What to check.
-        against: A SAM, BAM or CRAM file whose records must be the same, in any order.
+        against: A SAM, BAM or CRAM file whose contigs and records must be the same, these in any
+            order. Other header lines may differ, for every program adds some.
         reference: FASTA for CRAM: a path, or a URL with a .fai beside it.
         quick: Only compare existence and sizes of the objects.
         threads: By default one for each CPU.
@@ -84,12 +90,14 @@ def verify(
     problems += _tiles(dataset, tally, threads, progress)
     if not problems:
         problems += _compare_manifest(dataset, tally)
-    name = None
+    name, same_header = None, None
     if against is not None and not problems:
         name = against if isinstance(against, str) else "input"
-        problems += _against(dataset, tally, against, reference, threads, storage)
+        header, theirs = _read(against, reference, threads, storage)
+        same_header = header.text == dataset.header.text
+        problems += _compare(dataset, tally, header, theirs)
     digest = f"{tally.digest:032x}"
-    return VerifySummary(tally.records, objects, size, digest, name, problems)
+    return VerifySummary(tally.records, objects, size, digest, name, problems, same_header)
 
 
 class _Tally:
@@ -192,27 +200,28 @@ def _compare_manifest(dataset: Dataset, tally: _Tally) -> Iterator[str]:
         yield f"the digest of the records is not that of the manifest ({manifest.digest:032x})"
 
 
-def _against(
-    dataset: Dataset,
-    tally: _Tally,
+def _read(
     against: str | BinaryIO,
     reference: str | None,
     threads: int | None,
     storage: StorageOptions | None,
-) -> Iterator[str]:
-    """Compare with the records of a file, through the readers of `convert`."""
+) -> tuple[Header, _Tally]:
+    """Read a file through the readers of `convert`."""
     from bams3.reads.inputs import Input
 
     theirs = _Tally()
     with pools(threads) as (_, pool, workers):
         with Input(against, pool, workers, storage, reference) as source:
-            names = [name for name, _ in source.header.contigs]
             for batch in source.batches(lambda records: _core.count_contigs(records.data)):
                 theirs.add((batch.records.count, batch.records.digest, batch.made))
-    if names != list(dataset.contigs):
-        yield "the contigs of the two differ"
-    elif (theirs.records, theirs.digest) != (tally.records, tally.digest):
-        yield _difference(tally, theirs, names)
+            return source.header, theirs
+
+
+def _compare(dataset: Dataset, ours: _Tally, header: Header, theirs: _Tally) -> Iterator[str]:
+    if header.contigs != dataset.index.contigs:
+        yield "the contigs of the two, or their lengths, differ"
+    elif (theirs.records, theirs.digest) != (ours.records, ours.digest):
+        yield _difference(ours, theirs, list(dataset.contigs))
 
 
 def _difference(ours: _Tally, theirs: _Tally, names: list[str]) -> str:
