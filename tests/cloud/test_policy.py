@@ -65,9 +65,14 @@ def buckets(
         "BUCKET_RESULTS": PLACE.bucket, "REFERENCE": SETTINGS.reference,
     }  # fmt: skip
     for name in (PLACE.bucket, READS):
-        boto3.client("s3", region_name=REGION).delete_bucket_policy(Bucket=name)
+        owner().delete_bucket_policy(Bucket=name)
         left = open_store(f"s3://{name}")
         left.delete_many([entry.key for entry in left.list()])
+
+
+def owner() -> Any:
+    """Return a client with the keys of now; the default session keeps those of other tests."""
+    return boto3.Session().client("s3", region_name=REGION)
 
 
 def older(name: str, **more: Any) -> dict[str, Any]:
@@ -143,14 +148,14 @@ def as_role(
     buckets: dict[str, str], s3_server: Versitygw, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., None]]:
     """A function that becomes one who may do what the policy says of S3, but for some actions."""
-    owner, user = boto3.client("s3", region_name=REGION), s3_server.make_user()
+    client, user = owner(), s3_server.make_user()
 
     def become(*without: str) -> None:
         for bucket in (PLACE.bucket, READS):
             document = {"Version": "2012-10-17", "Statement": [*_of_bucket(bucket, without)]}
             for one in document["Statement"]:
                 one["Principal"] = {"AWS": [user["AWS_ACCESS_KEY_ID"]]}
-            owner.put_bucket_policy(Bucket=bucket, Policy=json.dumps(document))
+            client.put_bucket_policy(Bucket=bucket, Policy=json.dumps(document))
         for name, value in (buckets | user).items():
             monkeypatch.setenv(name, value)
 
