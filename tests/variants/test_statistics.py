@@ -25,7 +25,7 @@ from bams3.variants.load import load
 from bams3.variants.statistics import COMPARED, SHARES, Statistics, statistics
 from bams3.variants.store import Header
 from bams3.variants.store import open_store as open_calls
-from bams3.variants.vcf import Call
+from bams3.variants.vcf import Call, kind_of
 from tests.cli.run import bams3_
 from tests.variants.bcftools_stats import bundled, column, stats_of, summary
 from tests.variants.made_vcf import HEADER, write_vcf
@@ -69,6 +69,26 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         )
         for kind in GENERATED
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ref", "alt", "kind"),
+    [
+        ("A", "C", "snv"), ("AC", "GT", "mnv"), ("A", "AT", "insertion"),
+        ("T", "AT", "insertion"), ("AT", "A", "deletion"), ("at", "T", "deletion"),
+        ("ATT", "AT", "deletion"), ("AT", "C", "complex"), ("C", "AT", "complex"),
+        ("ACG", "TG", "complex"), ("AT", "GCA", "complex"), ("A", "<DEL>", "symbolic"),
+    ],
+)  # fmt: skip
+def test_kinds_are_those_of_bcftools(
+    ref: str, alt: str, kind: str, tmp_path: Path, bcftools: list[str]
+) -> None:
+    path = tmp_path / "one.vcf"
+    lines = ["##fileformat=VCFv4.2", "##contig=<ID=1,length=99>"]
+    lines += ["#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO", f"1\t9\t.\t{ref}\t{alt}\t.\t.\t."]
+    path.write_text("\n".join([*lines, ""]))
+    assert kind_of(ref, alt) == kind
+    check(path, bcftools, samples=False)
 
 
 # ---- numbers -------------------------------------------------------------------------------------

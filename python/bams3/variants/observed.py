@@ -199,11 +199,16 @@ def _fraction(depths: Sequence[Any], number: int) -> float | None:
 
 def _stated(record: pysam.VariantRecord, number: int) -> float | None:
     """Return the frequency that INFO states: AF, or AC of AN; None where that is no share."""
-    frequency = _at(record.info.get("AF"), number)
+    frequency = _at(_info(record, "AF"), number)
     if frequency is None:
-        count, called = _at(record.info.get("AC"), number), _at(record.info.get("AN"), 1)
+        count, called = _at(_info(record, "AC"), number), _at(_info(record, "AN"), 1)
         frequency = count / called if count is not None and called else None
     return frequency if frequency is not None and 0 <= frequency <= 1 else None
+
+
+def _info(record: pysam.VariantRecord, name: str) -> Any:
+    """Return a value of INFO; None where the header does not know it, which pysam refuses."""
+    return record.info.get(name) if name in record.header.info else None
 
 
 def _at(values: Any, number: int) -> float | None:

@@ -90,15 +90,20 @@ class Site(NamedTuple):
 
 
 def kind_of(ref: str, alt: str) -> Kind:
-    """Return what an allele is. Indels are of one kind alone: the rest is `complex`."""
+    """Return what an allele is, as bcftools tells it.
+
+    Insertions and deletions do nothing else: one of their alleles begins or ends with the other.
+    What replaces bases by another number of them is `complex`.
+    """
     if alt in (".", "*") or alt.startswith("<") or "[" in alt or "]" in alt:
         return "symbolic"
     _, ref, alt = trimmed(0, ref.upper(), alt.upper())
     if len(ref) == len(alt):
         return "snv" if len(ref) == 1 else "mnv"
-    if len(ref) > 1 and len(alt) > 1:
+    shorter, longer = sorted((ref, alt), key=len)
+    if len(shorter) > 1 or not (longer.startswith(shorter) or longer.endswith(shorter)):
         return "complex"
-    return "insertion" if len(alt) > len(ref) else "deletion"
+    return "insertion" if longer == alt else "deletion"
 
 
 def trimmed(pos: int, ref: str, alt: str) -> tuple[int, str, str]:
