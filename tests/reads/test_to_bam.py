@@ -109,6 +109,11 @@ def test_a_pipe_is_written_to_and_stays(bam: Path, dataset: Dataset, tmp_path: P
     assert samtools("view", tmp_path / "got.bam") == samtools("view", bam)
 
 
+def test_a_folder_that_is_not_there_is_named(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"nowhere/out\.bam: there is no such folder"):
+        to_bam(dataset, tmp_path / "nowhere" / "out.bam")
+
+
 def test_a_link_stays(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     real, link = tmp_path / "elsewhere" / "real.bam", tmp_path / "out.bam"

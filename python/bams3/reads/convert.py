@@ -126,7 +126,7 @@ def convert(
     `samtools sort` does. Nothing is visible at the destination before all of it is there.
 
     Args:
-        source: Path, URL, "-" for standard input, or a binary file object.
+        source: Path, URL, "-" for standard input, or a binary file object, which is closed.
         destination: Folder of the dataset: a path or s3:// URL.
         profile: "fast", "balanced" or "small"; all lossless.
         workers: Threads; by default the CPUs that this process may use.

@@ -60,7 +60,8 @@ def merge(
 ) -> MergeSummary:
     """Join datasets into one.
 
-    Records of equal place come in the order of the sources. @RG, @PG and @CO lines are joined.
+    The order is that of `samtools merge`: the next record is the first by position, then forward
+    before reverse, then by the order of the sources. @RG, @PG and @CO lines are joined.
 
     Args:
         destination: Folder of the new dataset.

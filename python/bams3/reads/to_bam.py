@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from bams3 import _core
-from bams3.errors import UsageError
+from bams3.errors import NotFoundError, UsageError
 from bams3.reads import cram_writer, headers
 from bams3.reads.fetch import pools
 from bams3.reads.pipeline import ordered
@@ -62,7 +62,8 @@ def to_bam(
 
     Args:
         dataset: What to write.
-        output: Path, or "-" for standard output. Nothing stands there before all is written.
+        output: Path, or "-" for standard output. But for pipes and devices, nothing stands there
+            before all is written.
         regions: Only records that overlap any of these.
         format: "bam", "sam" or "cram"; by default from the name of the file.
         reference: FASTA for CRAM; without it CRAM is written without a reference.
@@ -75,6 +76,7 @@ def to_bam(
 
     Raises:
         UsageError: The format is not known.
+        NotFoundError: There is no such folder, or no such reference.
     """
     query = dataset.query(*regions, once=True, threads=threads)
     header = headers.for_output(dataset, command_line) if pg else dataset.header
@@ -192,6 +194,10 @@ def _is_stream(path: Path) -> bool:
 
 @contextmanager
 def _replaced(final: Path) -> Iterator[tuple[IO[bytes], Path]]:
+    if not final.parent.is_dir():
+        raise NotFoundError(
+            f"{final}: there is no such folder", hint=f"make it: mkdir -p {final.parent}"
+        )
     path = final.with_name(f".{final.name}.{os.getpid()}.part")
     try:
         with path.open("wb") as out:
