@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import uuid
@@ -16,6 +17,9 @@ from tests.servers.fake_s3 import FakeS3
 from tests.servers.proxy import FaultProxy
 
 ROOT = Path(__file__).parents[1]
+
+# A shell has what it starts in the background ignore Ctrl-C, and all its children with it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
