@@ -12,7 +12,8 @@ import pytest
 
 from bams3.config import StorageOptions
 from bams3.errors import StorageError
-from bams3.storage import Bucket, open_store
+from bams3.storage import open_store
+from bams3.storage.bucket import Bucket
 from tests.cli.run import bams3_
 from tests.servers import versitygw
 from tests.servers.certificates import issue, make_authority
