@@ -98,7 +98,8 @@ def guarded(act: Callable[[], object]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        click.echo(f"error: {error}", err=True)
+        told = f"{error.filename}: {error.strerror}" if error.filename else error
+        click.echo(f"error: {told}", err=True)
         return 1
 
 

@@ -82,7 +82,7 @@ def _print_json(value: Any) -> None:
     click.echo(json.dumps(value))
 
 
-@click.command(no_args_is_help=True)
+@click.command()
 @store_option
 @click.option("-r", "--region", metavar="REGION", help="What overlaps it (1-based, closed).")
 @click.option("--gene", metavar="NAME", help="Calls in this gene.")

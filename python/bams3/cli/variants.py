@@ -284,9 +284,11 @@ def verify_scatter(
             f"{differing:,} records differ (- single run, + {found.shards} shards)"
         )
     if not as_json:
-        click.echo(
-            f"ok: {found.records:,} records, the same in one piece and in {found.shards} shards"
-        )
+        if found.shards == 1:
+            note = "note: all of it was one shard, so nothing was cut; --tile-size makes more"
+            click.echo(note, err=True)
+        shards = "1 shard" if found.shards == 1 else f"{found.shards} shards"
+        click.echo(f"ok: {found.records:,} records, the same in one piece and in {shards}")
 
 
 @variants.command(no_args_is_help=True)
