@@ -161,3 +161,10 @@ def with_filters(command: Command) -> Command:
     for option in reversed(filter_options):
         option(command)
     return command
+
+
+def print_json(value: Any) -> None:
+    """Print what `--json` asks for, on one line."""
+    import json
+
+    click.echo(json.dumps(value))

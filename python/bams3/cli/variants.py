@@ -15,6 +15,7 @@ from bams3.cli.options import (
     Command,
     bed_option,
     json_option,
+    print_json,
     quiet_option,
     storage_options,
 )
@@ -173,7 +174,7 @@ def call(
     loaded = load(done.output, store, storage=storage) if store else None
     if as_json:
         cost = {} if budget is None else {"dollars": _dollars(done, budget)}
-        _print_json({**asdict(done), **cost})
+        print_json({**asdict(done), **cost})
     elif not quiet:
         click.echo(_called(done, budget), err=True)
         if loaded is not None:
@@ -238,12 +239,6 @@ def _called(done: CallSummary, budget: Budget | None) -> str:
     return "\n".join(lines)
 
 
-def _print_json(value: Any) -> None:
-    import json
-
-    click.echo(json.dumps(value))
-
-
 @variants.command("verify-scatter", no_args_is_help=True)
 @_request
 @json_option
@@ -273,7 +268,7 @@ def verify_scatter(
             progress=lambda n, total, _: progress.show(f"{n:,} of {total:,} shards"), **given,
         )  # fmt: skip
     if as_json:
-        _print_json({**asdict(found), "same": found.is_same})
+        print_json({**asdict(found), "same": found.is_same})
     else:
         for sign, lines in (("-", found.missing), ("+", found.extra)):
             for line in lines[:20]:
@@ -315,7 +310,7 @@ def compare(
     found = compare(calls, truth, reference, storage=storage, **given)
     if as_json:
         values = {kind: getattr(found, kind) for kind in ("snv", "indel")}
-        _print_json({kind: {**asdict(c), "f1": c.f1} for kind, c in values.items()})
+        print_json({kind: {**asdict(c), "f1": c.f1} for kind, c in values.items()})
     else:
         click.echo(_table(found))
 
