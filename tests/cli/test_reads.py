@@ -164,6 +164,12 @@ def test_every_command_has_an_example() -> None:
         assert f"bams3 {name} " in (command.help or ""), name
 
 
+@pytest.mark.parametrize("group", ["", "transfer", "runs", "variants", "cloud"])
+def test_help_of_groups_cuts_no_sentence_off(group: str) -> None:
+    _, commands = out(*group.split(), "--help").split("Commands:\n")
+    assert "..." not in commands and commands.endswith(".\n")
+
+
 def test_version_and_start_up() -> None:
     assert out("--version").startswith("bams3 ")
     heavy = "{'rich', 'pysam', 'obstore', 'bams3._core'}"

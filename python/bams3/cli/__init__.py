@@ -9,6 +9,7 @@ from collections.abc import Callable
 import click
 
 from bams3.cli import cloud, reads, runs, serve, transfer, variants, view
+from bams3.cli.options import Group
 from bams3.errors import Bams3Error
 
 INTERRUPTED = 130
@@ -27,7 +28,7 @@ class _ClosedPipe(Exception):
     """The reader of our output has gone."""
 
 
-class Commands(click.Group):
+class Commands(Group):
     """The commands; a closed pipe is taken out of click's hands, which would exit with 1."""
 
     def invoke(self, context: click.Context) -> object:

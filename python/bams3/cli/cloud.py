@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bams3.cli.options import Command, json_option, quiet_option
+from bams3.cli.options import Command, Group, json_option, quiet_option
 from bams3.cli.sizes import show_size
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bams3.cloud.status import Status
 
 
-@click.group()
+@click.group(cls=Group)
 def cloud() -> None:
     """Set up what calling on AWS Lambda needs, look at it, remove it.
 

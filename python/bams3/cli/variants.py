@@ -13,6 +13,7 @@ from bams3.cli import variant_report, variant_store
 from bams3.cli.options import (
     SIZE,
     Command,
+    Group,
     bed_option,
     json_option,
     print_json,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from bams3.variants.cost import Budget, Estimate
 
 
-@click.group()
+@click.group(cls=Group)
 def variants() -> None:
     """Call variants where the reads lie, and judge the calls.
 
