@@ -22,6 +22,7 @@ from bams3.cli.options import (
 )
 from bams3.cli.progress import Progress
 from bams3.cli.sizes import show_size
+from bams3.errors import Bams3Error
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -276,9 +277,7 @@ def verify_scatter(
                 click.echo(f"{sign}{line}")
     if not found.is_same:
         differing = len(found.missing) + len(found.extra)
-        raise click.ClickException(
-            f"{differing:,} records differ (- single run, + {found.shards} shards)"
-        )
+        raise Bams3Error(f"{differing:,} records differ (- single run, + {found.shards} shards)")
     if not as_json:
         if found.shards == 1:
             note = "note: all of it was one shard, so nothing was cut; --tile-size makes more"
