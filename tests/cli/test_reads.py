@@ -114,6 +114,9 @@ def test_convert_stats_depth_to_bam_verify_clean(bam: Path, tmp_path: Path) -> N
         (["query", "nowhere", "chr1"], 1, "error: there is no dataset at"),
         (["query", "DATASET", "--columns", "x", "-o", "-", "--format", "tsv"], 2, "no column"),
         (["query", "DATASET", "-f", "x"], 2, "no flag name"),
+        (["query", "DATASET", "--columns", "pos"], 2, "--columns is for tables"),
+        (["depth", "DATASET", "--by", "0"], 2, "windows have 1 base or more, not 0"),
+        (["depth", "DATASET", "--by", "no.bed"], 1, "error: no.bed: No such file or directory\n"),
         (["convert", "a"], 2, "give SRC and DEST"),
         (["nothing"], 2, "No such command"),
         (["query", "gs://x/y"], 2, "error: "),
@@ -159,6 +162,12 @@ def test_interrupt(tmp_path: Path) -> None:
 def test_every_command_has_an_example() -> None:
     for name, command in cli.commands.items():
         assert f"bams3 {name} " in (command.help or ""), name
+
+
+@pytest.mark.parametrize("group", ["", "transfer", "runs", "variants", "cloud"])
+def test_help_of_groups_cuts_no_sentence_off(group: str) -> None:
+    _, commands = out(*group.split(), "--help").split("Commands:\n")
+    assert "..." not in commands and commands.endswith(".\n")
 
 
 def test_version_and_start_up() -> None:

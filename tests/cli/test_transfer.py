@@ -93,7 +93,7 @@ def test_identical_ones_are_skipped(bucket: str, folder: Path) -> None:
     ok(*command)
     (folder / "a.bcl").write_bytes(b"other")
     done = ok(*command)
-    assert "1 objects, 5 skipped, 0 failed" in done.err
+    assert "1 object, 5 skipped, 0 failed" in done.err
     assert s3.content(bucket, "a.bcl") == b"other"
 
 
@@ -210,8 +210,15 @@ def test_attributes(bucket: str, tmp_path: Path) -> None:
 
 def test_a_dry_run_changes_nothing(bucket: str, folder: Path, tmp_path: Path) -> None:
     s3.begin(bucket, "k", [b"x"])
-    ok("upload", "--recursive", folder, f"s3://{bucket}/", "--dry-run")
-    ok("upload", folder / "a.bcl", f"s3://{bucket}/k", "--dry-run", "--force")
+    whole = ok("upload", "--recursive", folder, f"s3://{bucket}/", "--dry-run")
+    assert f"would have uploaded s3://{bucket}/ä/日.txt: " in whole.err
+    assert "6 objects to do, 0 skipped, 0 failed; nothing was done" in whole.err
+    one = ok("upload", folder / "a.bcl", f"s3://{bucket}/k", "--dry-run", "--force")
+    assert one.err == f"would have uploaded s3://{bucket}/k: 4.9 KiB\n"
+    [told, total] = events(
+        ok("upload", folder / "a.bcl", f"s3://{bucket}/k2", "--dry-run", "--json")
+    )
+    assert (told["event"], total["files"], total["skipped"]) == ("planned", 0, 0)
     assert (keys(bucket), len(s3.uploads(bucket))) == ([], 1)
     s3.client().put_object(Bucket=bucket, Key="p/k", Body=b"x")
     ok("download", f"s3://{bucket}/p/k", tmp_path / "new", "--dry-run")

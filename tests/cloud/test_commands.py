@@ -103,9 +103,10 @@ def test_status_tells_of_errors_and_dead_letters(account: Moto, layer: str) -> N
 def test_cleanup_asks(account: Moto, layer: str) -> None:
     cloud("deploy", "calling", "--layer", layer)
     before = everything()
-    for answer in (b"n\n", b""):
+    for answer, code in ((b"n\n", 1), (b"", 130)):
         done = cloud("cleanup", "calling", stdin=answer)
-        assert done.code in (1, 130) and everything() == before
+        assert done.code == code and everything() == before
+        assert ("error: nothing was removed" in done.err) == (code == 1)
     client("s3").put_object(Bucket=PLACE.bucket, Key="samples/x", Body=b"xyz")
     done = cloud("cleanup", "calling", stdin=b"y\n")
     assert done.code == 0 and b"removed 6 of 7 resources\nkept, with data: bucket" in done.out

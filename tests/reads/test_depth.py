@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import bams3
+from bams3.errors import UsageError
 from bams3.reads.dataset import Dataset
 from bams3.regions import Region
 from tests.reads.sample import make_bam, make_dataset, samtools
@@ -64,6 +65,12 @@ def test_means(bam: Path, dataset: Dataset) -> None:
     regions = [Region("b:7", 500, 700), Region("b:7", 0, 1000), Region("b:7", 3, 4)]
     expected = "".join(_mean("b:7", depths, *region.interval) for region in regions)
     assert b"".join(dataset.depth().means(regions)).decode() == expected
+
+
+def test_windows_have_a_width(dataset: Dataset) -> None:
+    for width in (0, -5):  # an endless loop, which ate all memory
+        with pytest.raises(UsageError, match="1 base or more"):
+            next(dataset.depth().means(width))
 
 
 def _mean(contig: str, depths: list[int], start: int, end: int) -> str:

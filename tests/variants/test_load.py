@@ -270,9 +270,12 @@ def test_the_store_is_named_by_the_environment(
     done = bams3_("variants", "query", "--quality-filter", "100", "-o", "csv")  # its own flag
     expected = found(vcf, "-i", "QUAL>=100")
     assert done.out.decode().count("\n") == 1 + len(expected)
+    everything = bams3_("variants", "query")
+    assert everything.code == 0 and everything.out.count(b"\n") == 1 + len(found(vcf))
     monkeypatch.delenv("BAMS3_STORE")
-    done = bams3_("variants", "query", "--limit", "1")
-    assert done.code == 2 and "which store?" in done.err
+    for arguments in ((), ("--limit", "1")):
+        done = bams3_("variants", "query", *arguments)
+        assert done.code == 2 and "which store?" in done.err
 
 
 def test_c6_statistics_of_nothing(url: str, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from bams3.variants.call import call
 from bams3.variants.callers import Caller
 from bams3.variants.compare import compare
 from bams3.variants.scatter import compared, verify_scatter
+from tests.cli.run import bams3_
 from tests.variants.sample import Sample, make_sample, plain, read_lines
 
 TILES = {"normal": (20_000, 5_000), "dense": (10_000, 2_500), "deep": (2_000, 1_000)}
@@ -96,6 +97,16 @@ def test_verify_scatter_says_yes_and_no(
     monkeypatch.setattr("bams3.variants.tile.padded", lambda _, pieces: [*pieces])
     report = verify_scatter([dense.bams3], dense.reference, regions=["chr1"], tile_bases=800)
     assert report.missing and report.extra
+
+
+def test_verify_scatter_says_where_nothing_was_cut(normal: Sample) -> None:
+    asked = ("variants", "verify-scatter", normal.bam, "-f", normal.reference, "-r", "chr2:1-3,000")
+    whole = bams3_(*asked)
+    assert whole.code == 0 and whole.out.endswith(b" in one piece and in 1 shard\n")
+    assert "note: all of it was one shard, so nothing was cut" in whole.err
+    cut = bams3_(*asked, "--tile-size", "1000")
+    assert cut.code == 0 and cut.out.endswith(b" in one piece and in 3 shards\n")
+    assert "note: " not in cut.err
 
 
 LINES = ["1\t5\tA\tC", "1\t5\tA\tG", "1\t9\tT\tA"]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import click
 
 from bams3.cli import cloud, reads, runs, serve, transfer, variants, view
+from bams3.cli.options import Group
 from bams3.errors import Bams3Error
 
 INTERRUPTED = 130
@@ -27,7 +28,7 @@ class _ClosedPipe(Exception):
     """The reader of our output has gone."""
 
 
-class Commands(click.Group):
+class Commands(Group):
     """The commands; a closed pipe is taken out of click's hands, which would exit with 1."""
 
     def invoke(self, context: click.Context) -> object:
@@ -98,7 +99,8 @@ def guarded(act: Callable[[], object]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        click.echo(f"error: {error}", err=True)
+        told = f"{error.filename}: {error.strerror}" if error.filename else error
+        click.echo(f"error: {told}", err=True)
         return 1
 
 

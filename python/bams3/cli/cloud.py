@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bams3.cli.options import Command, json_option, quiet_option
+from bams3.cli.options import Command, Group, json_option, quiet_option
 from bams3.cli.sizes import show_size
+from bams3.errors import Bams3Error
 
 if TYPE_CHECKING:
     from bams3.cloud.aws import Aws
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from bams3.cloud.status import Status
 
 
-@click.group()
+@click.group(cls=Group)
 def cloud() -> None:
     """Set up what calling on AWS Lambda needs, look at it, remove it.
 
@@ -269,7 +270,7 @@ def status(name: str, as_json: bool, aws: Aws) -> None:
     else:
         _show_status(found)
     if not found.is_whole:
-        raise click.ClickException(f"{name}: not whole; bams3 cloud deploy {name} ... mends it")
+        raise Bams3Error(f"{name}: is not whole", f"bams3 cloud deploy {name} ... mends it")
 
 
 def _show_status(status: Status) -> None:
@@ -319,7 +320,8 @@ def cleanup(name: str, data: bool, yes: bool, as_json: bool, quiet: bool, aws: A
         _table((found.kind, found.name, "; ".join(_counted(found.counts))) for found in there)
     if there and not yes:
         kept = "with all data" if data else "data are kept"
-        click.confirm(f"Remove these, {kept}?", abort=True, err=True)
+        if not click.confirm(f"Remove these, {kept}?", err=True):
+            raise Bams3Error("nothing was removed")
     done = cleanup(aws, name, data=data)
     if as_json:
         click.echo(json.dumps(asdict(done)))

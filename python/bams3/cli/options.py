@@ -18,6 +18,17 @@ _FLAG_NAMES += ["QCFAIL", "DUP", "SUPPLEMENTARY"]
 FLAG_BITS = {name: 1 << bit for bit, name in enumerate(_FLAG_NAMES)}
 
 
+class Group(click.Group):
+    """A group whose help has the first sentence of each command; click would cut it off."""
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, one.get_short_help_str(limit=200)) for name, one in self.commands.items()]
+            )
+
+
 class Flags(click.ParamType[int]):
     """FLAG bits as samtools takes them: decimal, 0x hex, 0 octal, or names."""
 
@@ -161,3 +172,10 @@ def with_filters(command: Command) -> Command:
     for option in reversed(filter_options):
         option(command)
     return command
+
+
+def print_json(value: Any) -> None:
+    """Print what `--json` asks for, on one line."""
+    import json
+
+    click.echo(json.dumps(value))

@@ -11,6 +11,7 @@ from bams3.cli.options import (
     NAMES,
     SIZE,
     json_option,
+    print_json,
     quiet_option,
     reference_option,
     storage_options,
@@ -23,12 +24,6 @@ if TYPE_CHECKING:
     from bams3.config import StorageOptions
     from bams3.reads.convert import ConvertSummary
     from bams3.reads.verify import VerifySummary
-
-
-def _print_json(summary: Any) -> None:
-    import json
-
-    click.echo(json.dumps(asdict(summary)))
 
 
 @click.command(no_args_is_help=True)
@@ -88,7 +83,7 @@ def convert(
             progress=progress.converted, **given,
         )  # fmt: skip
     if as_json:
-        _print_json(done)
+        print_json(asdict(done))
     elif not quiet:
         click.echo(_converted(done), err=True)
 
@@ -158,7 +153,7 @@ def verify(dataset: str, storage: StorageOptions, as_json: bool, quiet: bool, **
     with open(dataset, storage) as source, Progress("verify", quiet or as_json) as progress:
         found = verify(source, storage=storage, progress=progress.counted, **given)
     if as_json:
-        _print_json(found)
+        print_json(asdict(found))
     else:
         _report(found, quiet)
     if not found.ok:
@@ -204,7 +199,7 @@ def merge(
     with Progress("merge", quiet or as_json) as progress:
         done = merge(destination, sources, storage=storage, progress=progress.counted, **given)
     if as_json:
-        _print_json(done)
+        print_json(asdict(done))
     elif not quiet:
         click.echo(
             f"{done.records:,} records: {done.copied:,} chunks copied, {done.encoded:,} made anew",
@@ -228,7 +223,7 @@ def clean(destination: str, as_json: bool, storage: StorageOptions) -> None:
 
     done = clean(destination, storage=storage)
     if as_json:
-        _print_json(done)
+        print_json(asdict(done))
     else:
         click.echo(f"{done.objects:,} objects removed, {show_size(done.bytes)}")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bams3.cli.options import json_option, quiet_option, storage_options
+from bams3.cli.options import Group, json_option, quiet_option, storage_options
 from bams3.cli.progress import Progress
 from bams3.cli.sizes import show_size
 
@@ -29,7 +29,7 @@ _SETTLE = 60
 _SHOWN = 20
 
 
-@click.group()
+@click.group(cls=Group)
 def runs() -> None:
     """Bring sequencing runs to a bucket: by hand, while they are written, or watched.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bams3.cli.options import json_option, quiet_option, storage_options
+from bams3.cli.options import Group, json_option, quiet_option, storage_options
 from bams3.cli.transfer_options import (
     AGE,
     EXIT_CODES,
@@ -42,7 +42,7 @@ exists_option = click.option(
 )  # fmt: skip
 
 
-@click.group()
+@click.group(cls=Group)
 def transfer() -> None:
     """Move objects up, down and across: resumable, proven, in bounded memory.
 

@@ -35,7 +35,7 @@ class Report(Progress):
         self._lock = threading.Lock()
         self._started = self._told = time.monotonic()
         self._done, self._total, self._open_ended = 0, 0, False
-        self.files = self.skipped = self.failed = self.bytes = 0
+        self.files = self.planned = self.skipped = self.failed = self.bytes = 0
         self.failures: list[Bams3Error] = []
 
     # ---- what the engine says --------------------------------------------------------------------
@@ -82,13 +82,14 @@ class Report(Progress):
                 self._failed(outcome, outcome.error)
             else:
                 self.files += not outcome.skipped
-                self.skipped += outcome.skipped
+                self.planned += outcome.planned
+                self.skipped += outcome.skipped and not outcome.planned
                 self.bytes += 0 if outcome.skipped else outcome.size
                 self._tell(outcome, verb)
 
     def _tell(self, outcome: Outcome, verb: str) -> None:
         if self._as_json:
-            self._event("skipped" if outcome.skipped else "done", **_described(outcome))
+            self._event(_event_of(outcome), **_described(outcome))
         elif not self._quiet:
             click.echo(_sentence(outcome, verb), err=True)
 
@@ -114,13 +115,19 @@ class Report(Progress):
                 "summary", files=self.files, skipped=self.skipped, failed=self.failed,
                 bytes=self.bytes, seconds=round(seconds, 3),
             )  # fmt: skip
-        elif not self._quiet and (self.files or self.failed or self.skipped > 1):
-            rate = show_size(self.bytes / max(seconds, 1e-9))
-            counts = f"{self.files:,} objects, {self.skipped:,} skipped, {self.failed:,} failed"
-            click.echo(f"{counts}: {show_size(self.bytes)} in {seconds:.1f} s, {rate}/s", err=True)
+        elif not self._quiet and (self.files or self.failed or self.planned + self.skipped > 1):
+            click.echo(self._counts(seconds), err=True)
         if self.failures:
-            count = self.files + self.skipped + self.failed
+            count = self.files + self.planned + self.skipped + self.failed
             raise Bams3Error(f"{self.failed} of {count} objects failed", "see above; then again")
+
+    def _counts(self, seconds: float) -> str:
+        others = f"{self.skipped:,} skipped, {self.failed:,} failed"
+        if self.planned:
+            return f"{_objects(self.planned)} to do, {others}; nothing was done"
+        rate = show_size(self.bytes / max(seconds, 1e-9))
+        moved = f"{show_size(self.bytes)} in {seconds:.1f} s, {rate}/s"
+        return f"{_objects(self.files)}, {others}: {moved}"
 
     def error(self, error: Bams3Error) -> None:
         """Tell machines of the error that ends the command."""
@@ -149,13 +156,26 @@ def _described(outcome: Outcome) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _event_of(outcome: Outcome) -> str:
+    if outcome.planned:
+        return "planned"
+    return "skipped" if outcome.skipped else "done"
+
+
+def _objects(count: int) -> str:
+    return f"{count:,} object{'' if count == 1 else 's'}"
+
+
 def _sentence(outcome: Outcome, verb: str) -> str:
+    if outcome.planned:
+        size = f": {show_size(outcome.size)}" if outcome.size else ""  # a stream's is not known
+        return f"{verb} {outcome.destination}{size}"
     if outcome.skipped:
         return f"skipped {outcome.destination}"
     details = [show_size(outcome.size)]
     if outcome.parts:
         kept = f" ({outcome.kept} were there)" if outcome.kept else ""
-        details.append(f"{outcome.parts} parts{kept}")
+        details.append(f"{outcome.parts} part{'' if outcome.parts == 1 else 's'}{kept}")
     details.append(
         f"{outcome.proof} compared" if outcome.proof else "size compared, no checksum to compare"
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from bams3.cli.options import Command, json_option, quiet_option, storage_options
+from bams3.cli.options import Command, json_option, print_json, quiet_option, storage_options
 from bams3.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def stats(
     with _opened(calls, store, storage) as source:
         counts = _counted(source, "stats", quiet or as_json, storage)
     if as_json:
-        _print_json(counts.to_json())
+        print_json(counts.to_json())
     else:
         click.echo("\n".join(_summary(counts)))
 
@@ -192,15 +192,9 @@ def annotate(calls: str, as_json: bool, quiet: bool, storage: StorageOptions, **
 
     done = annotate(calls, storage=storage, **given)
     if as_json:
-        _print_json(asdict(done))
+        print_json(asdict(done))
     elif not quiet:
         click.echo(f"{done.annotated:,} of {done.records:,} records: {done.output}", err=True)
-
-
-def _print_json(value: Any) -> None:
-    import json
-
-    click.echo(json.dumps(value))
 
 
 COMMANDS = (stats, report, annotate)

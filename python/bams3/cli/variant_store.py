@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bams3.cli.options import json_option, quiet_option, storage_options
+from bams3.cli.options import json_option, print_json, quiet_option, storage_options
 
 if TYPE_CHECKING:
     from bams3.config import StorageOptions
@@ -65,7 +65,7 @@ def load(
 
     done = load_calls(calls, store, storage=storage, **given)
     if as_json:
-        _print_json(asdict(done))
+        print_json(asdict(done))
     elif not quiet:
         where = f" ({', '.join(done.regions)})" if done.regions else ""
         click.echo(f"{done.calls:,} calls of {_names(done.samples)}{where}: {done.store}", err=True)
@@ -76,13 +76,7 @@ def _names(samples: tuple[str, ...]) -> str:
     return ", ".join(samples[:8]) + more
 
 
-def _print_json(value: Any) -> None:
-    import json
-
-    click.echo(json.dumps(value))
-
-
-@click.command(no_args_is_help=True)
+@click.command()
 @store_option
 @click.option("-r", "--region", metavar="REGION", help="What overlaps it (1-based, closed).")
 @click.option("--gene", metavar="NAME", help="Calls in this gene.")

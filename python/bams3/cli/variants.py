@@ -13,13 +13,16 @@ from bams3.cli import variant_report, variant_store
 from bams3.cli.options import (
     SIZE,
     Command,
+    Group,
     bed_option,
     json_option,
+    print_json,
     quiet_option,
     storage_options,
 )
 from bams3.cli.progress import Progress
 from bams3.cli.sizes import show_size
+from bams3.errors import Bams3Error
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from bams3.variants.cost import Budget, Estimate
 
 
-@click.group()
+@click.group(cls=Group)
 def variants() -> None:
     """Call variants where the reads lie, and judge the calls.
 
@@ -173,7 +176,7 @@ def call(
     loaded = load(done.output, store, storage=storage) if store else None
     if as_json:
         cost = {} if budget is None else {"dollars": _dollars(done, budget)}
-        _print_json({**asdict(done), **cost})
+        print_json({**asdict(done), **cost})
     elif not quiet:
         click.echo(_called(done, budget), err=True)
         if loaded is not None:
@@ -238,12 +241,6 @@ def _called(done: CallSummary, budget: Budget | None) -> str:
     return "\n".join(lines)
 
 
-def _print_json(value: Any) -> None:
-    import json
-
-    click.echo(json.dumps(value))
-
-
 @variants.command("verify-scatter", no_args_is_help=True)
 @_request
 @json_option
@@ -273,20 +270,20 @@ def verify_scatter(
             progress=lambda n, total, _: progress.show(f"{n:,} of {total:,} shards"), **given,
         )  # fmt: skip
     if as_json:
-        _print_json({**asdict(found), "same": found.is_same})
+        print_json({**asdict(found), "same": found.is_same})
     else:
         for sign, lines in (("-", found.missing), ("+", found.extra)):
             for line in lines[:20]:
                 click.echo(f"{sign}{line}")
     if not found.is_same:
         differing = len(found.missing) + len(found.extra)
-        raise click.ClickException(
-            f"{differing:,} records differ (- single run, + {found.shards} shards)"
-        )
+        raise Bams3Error(f"{differing:,} records differ (- single run, + {found.shards} shards)")
     if not as_json:
-        click.echo(
-            f"ok: {found.records:,} records, the same in one piece and in {found.shards} shards"
-        )
+        if found.shards == 1:
+            note = "note: all of it was one shard, so nothing was cut; --tile-size makes more"
+            click.echo(note, err=True)
+        shards = "1 shard" if found.shards == 1 else f"{found.shards} shards"
+        click.echo(f"ok: {found.records:,} records, the same in one piece and in {shards}")
 
 
 @variants.command(no_args_is_help=True)
@@ -313,7 +310,7 @@ def compare(
     found = compare(calls, truth, reference, storage=storage, **given)
     if as_json:
         values = {kind: getattr(found, kind) for kind in ("snv", "indel")}
-        _print_json({kind: {**asdict(c), "f1": c.f1} for kind, c in values.items()})
+        print_json({kind: {**asdict(c), "f1": c.f1} for kind, c in values.items()})
     else:
         click.echo(_table(found))
 

@@ -110,6 +110,8 @@ def _answer(query: Query, given: dict[str, Any]) -> None:
     from bams3.reads.arrow import WRITERS
 
     output, kind = given["output"], _format(given)
+    if given["columns"] and kind not in TABLES:
+        raise click.UsageError("--columns is for tables: --format parquet, arrow, tsv or json")
     if given["count"]:
         return _write(output, [f"{query.count()}\n".encode()])
     if kind in WRITERS:

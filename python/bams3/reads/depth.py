@@ -97,7 +97,12 @@ class DepthQuery:
 
         Args:
             by: Width of the windows, or a BED whose intervals are the windows. None: the regions.
+
+        Raises:
+            UsageError: Windows without width.
         """
+        if isinstance(by, int) and by < 1:
+            raise UsageError(f"windows have 1 base or more, not {by}")
         windows = None if by is None or isinstance(by, int) else _group(bed_regions(by))
         if windows is not None:
             chosen = [

@@ -153,7 +153,8 @@ def parse_object(text: str) -> S3Object:
     """
     place = parse_s3(text)
     if not place.key or place.key.endswith("/"):
-        raise DestinationUrlError(f"{text}: no object's name", "cancel takes it with --prefix")
+        hint = "name one object; --recursive takes all below it (of cancel: --prefix)"
+        raise DestinationUrlError(f"{text}: no object's name", hint)
     return place
 
 

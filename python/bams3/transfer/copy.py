@@ -115,7 +115,7 @@ class _Copy:
         wanted = self._settings.unfinished
         uploads = decide.unfinished(self._bucket, self._key, wanted)
         if self._settings.dry_run:
-            return replace(outcome, skipped=True)
+            return replace(outcome, skipped=True, planned=True)
         found = decide.adopted(uploads, self._bucket, self._key, wanted)
         self._progress.begin(self._info.size)
         try:

@@ -82,7 +82,7 @@ def download(
     if existed and _left_alone(path, info, settings):
         return replace(outcome, skipped=True)
     if settings.dry_run:
-        return replace(outcome, skipped=True)
+        return replace(outcome, skipped=True, planned=True)
     task = _Download(bucket, info, path, settings, customer_key, version_id, progress)
     return task.run(outcome, existed)
 

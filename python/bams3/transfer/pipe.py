@@ -36,7 +36,7 @@ def download_to(
     info = bucket.head(key, customer_key, version_id)
     outcome = Outcome(bucket.url_of(key), "-", info.size, info.etag, version_id=info.version_id)
     if settings.dry_run:
-        return replace(outcome, skipped=True)
+        return replace(outcome, skipped=True, planned=True)
     progress.begin(info.size)
     claim = claim_of(bucket, info, customer_key, version_id)
     found = Computed(claim) if claim else None

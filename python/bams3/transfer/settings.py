@@ -80,6 +80,7 @@ class Outcome:
         parts: Number of parts; 0 for a single request.
         kept: Parts that were there already.
         skipped: Nothing was sent, because the destination exists (or `dry_run`).
+        planned: It would have been sent, but for `dry_run`.
         error: What went wrong, where many objects go at once.
         version_id: Of the object, in a bucket with versions.
     """
@@ -93,6 +94,7 @@ class Outcome:
     parts: int = 0
     kept: int = 0
     skipped: bool = False
+    planned: bool = False
     error: Exception | None = None
     version_id: str = ""
 

@@ -38,7 +38,7 @@ def upload_stream(
         return replace(outcome, etag=info.etag, skipped=True)
     uploads = decide.unfinished(bucket, key, settings.unfinished)
     if settings.dry_run:
-        return replace(outcome, skipped=True)
+        return replace(outcome, skipped=True, planned=True)
     found = decide.adopted(uploads, bucket, key, settings.unfinished)
     progress.begin(source.size)
     with Engine(settings, bucket) as engine, source.open(0, None) as reader:

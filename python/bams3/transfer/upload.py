@@ -128,7 +128,7 @@ class ObjectUpload:
         if uploads is None:
             uploads = decide.unfinished(self._bucket, self._key, self._settings.unfinished)
         if self._settings.dry_run:
-            return replace(self._outcome(), skipped=True)
+            return replace(self._outcome(), skipped=True, planned=True)
         found = decide.adopted(uploads, self._bucket, self._key, self._settings.unfinished)
         self._progress.begin(self._size)
         usual = plan(self._size, self._settings.part_size)

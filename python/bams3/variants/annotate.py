@@ -16,8 +16,8 @@ from bams3.errors import CallError, ExistsError, InputError, NotFoundError, Usag
 from bams3.storage import open_input
 from bams3.variants.callers import bcftools
 from bams3.variants.merge import publish
-from bams3.variants.objects import Object
-from bams3.variants.observed import blocks, observe
+from bams3.variants.objects import Object, blocks
+from bams3.variants.observed import observe
 from bams3.variants.pipes import run
 from bams3.variants.reference import Reference, open_reference
 from bams3.variants.vcf import index_ending, open_vcf

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING
 from bams3.config import StorageOptions
 from bams3.errors import CallError, InputError, NotFoundError, UsageError
 from bams3.regions import Region, by_contig, parse_region
-from bams3.storage import open_input
 from bams3.variants.callers import bcftools
 from bams3.variants.genes import Annotations, Genes, read_genes
-from bams3.variants.objects import read_beside
+from bams3.variants.objects import blocks, read_beside
 from bams3.variants.pipes import run
 from bams3.variants.store import Header, open_store
 from bams3.variants.store.header import header_of
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     import pysam
 
 RECEIPT = ".receipt.json"
-_BLOCK = 1 << 20
 _SPLIT = "split.vcf.gz"
 
 
@@ -101,17 +99,16 @@ def _split(url: str, storage: StorageOptions | None) -> Iterator[tuple[Path, str
     """Make a file with one allele a record; give its name, and the SHA-256 of what was read."""
     digest = hashlib.sha256()
 
-    def blocks() -> Iterator[bytes]:
-        with open_input(url, storage) as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-                yield block
+    def digested() -> Iterator[bytes]:
+        for block in blocks(url, storage):
+            digest.update(block)
+            yield block
 
     with tempfile.TemporaryDirectory(prefix="bams3-load-") as name:
         folder = Path(name)
         try:
             norm = bcftools("norm", "--no-version", "-m", "-any", "-Oz1", "input")
-            run([norm], {"input": blocks()}, folder, _SPLIT)
+            run([norm], {"input": digested()}, folder, _SPLIT)
         except CallError as error:
             raise InputError(f"{url}: cannot be read: {error.message}") from error
         yield folder / _SPLIT, digest.hexdigest()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bams3.config import StorageOptions
-from bams3.storage import Head, Store, open_store
+from bams3.storage import Head, Store, open_input, open_store
+
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +46,10 @@ def read_beside(url: str, storage: StorageOptions | None) -> bytes:
         return found.get()
     finally:
         found.close()
+
+
+def blocks(url: str, storage: StorageOptions | None) -> Iterator[bytes]:
+    """Yield the bytes of a file in their order."""
+    with open_input(url, storage) as source:
+        while block := source.read(_BLOCK):
+            yield block

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bams3.config import StorageOptions
 from bams3.errors import CorruptError, InputError
-from bams3.storage import open_input
 from bams3.variants.genes import Annotations, Told
-from bams3.variants.objects import Object
+from bams3.variants.objects import Object, blocks
 from bams3.variants.pipes import Feeder
 from bams3.variants.store import Selection, Store
 from bams3.variants.vcf import Call, open_vcf
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 _NO_VARIANTS = {".", "*", "<*>", "<NON_REF>", "<X>"}
 _BGZF_MAGIC = b"\x1f\x8b\x08\x04"
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-_BLOCK = 1 << 20
 
 
 class Carrier(NamedTuple):
@@ -135,13 +133,6 @@ def check_whole(url: str, storage: StorageOptions | None) -> None:
             return
         if file.get(size - len(_BGZF_END), size) != _BGZF_END:
             raise CorruptError(f"{url}: is cut off, it has no end marker", "copy it again")
-
-
-def blocks(url: str, storage: StorageOptions | None) -> Iterator[bytes]:
-    """Yield the bytes of an object in its order."""
-    with open_input(url, storage) as source:
-        while block := source.read(_BLOCK):
-            yield block
 
 
 def _of_file(file: pysam.VariantFile, url: str) -> Sites:

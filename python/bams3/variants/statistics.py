@@ -10,7 +10,7 @@ import heapq
 import os
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -313,9 +313,3 @@ def _sample_json(sample: SampleCounts) -> dict[str, Any]:
         "transitions": sample.transitions, "transversions": sample.transversions,
         "ti_tv": sample.ti_tv, "alone": sample.alone, "mean_depth": sample.depth.mean,
     }  # fmt: skip
-
-
-def names_of(samples: Sequence[str], most: int = 8) -> str:
-    """Return names for a line of text."""
-    more = f" and {len(samples) - most:,} more" if len(samples) > most else ""
-    return (", ".join(samples[:most]) or "no samples") + more

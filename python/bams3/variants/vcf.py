@@ -149,7 +149,10 @@ def open_vcf(path: str | os.PathLike[str]) -> pysam.VariantFile:
         return pysam.VariantFile(os.fspath(path))
     except FileNotFoundError:
         raise NotFoundError(f"{os.fspath(path)}: no such file") from None
-    except (OSError, ValueError) as error:
+    except ValueError as error:
+        hint = "give calls, as a variant caller writes them"
+        raise InputError(f"{os.fspath(path)}: this is not VCF or BCF", hint) from error
+    except OSError as error:
         raise InputError(f"{os.fspath(path)}: is not VCF or BCF: {error}") from error
     finally:
         pysam.set_verbosity(told)

@@ -32,7 +32,6 @@ LANE = 16
 _LONGEST_IN_KEY = 200
 _PACKED_FROM = 1000
 _FLOATS = frozenset({"qual", "allele_fraction"})
-_INTEGERS = frozenset({"pos", "depth", "ref_depth", "alt_depth", "end"})
 _DEFAULTS = {entry.name: entry.default for entry in fields(Call)}
 
 Bin = tuple[str, int]
