@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from bams3.errors import CallError, StorageError, TooLargeError
-from bams3.variants import call as module
 from bams3.variants import cost
+from bams3.variants import job as module
 from bams3.variants.call import call
 from bams3.variants.callers import Caller
 from bams3.variants.cost import Budget, Estimate, guess

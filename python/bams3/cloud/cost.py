@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bams3.cloud.deployment import Settings
-from bams3.variants.call import BYTES_A_SHARD
 from bams3.variants.cost import GB_SECOND, INVOCATION, guess
+from bams3.variants.job import BYTES_A_SHARD
 
 SCRATCH_GB_SECOND = 3.09e-8
 """Of the function's disk beyond 512 MB."""

@@ -13,9 +13,9 @@ from bams3.config import StorageOptions
 from bams3.reads.limits import cpus
 from bams3.regions import Region
 from bams3.storage import open_store
-from bams3.variants.call import Progress, Scatter, cut, make_task
 from bams3.variants.callers import Caller
 from bams3.variants.executors import processes
+from bams3.variants.job import Progress, Scatter, cut, make_task
 from bams3.variants.merge import merged
 from bams3.variants.preflight import Prepared, prepare
 from bams3.variants.shards import Shard
