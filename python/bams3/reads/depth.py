@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bams3._core import Blocks, Run, TilePlace
     from bams3.reads.dataset import Dataset
 
-STRIDE = 1 << 18
+STRIDE = 1 << 16
 """Positions that are written together."""
 _KEPT = 32 << 20
 """Bytes: text of a stretch is smaller, so its memory is used again rather than mapped anew."""
