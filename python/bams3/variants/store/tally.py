@@ -72,4 +72,5 @@ def _in_order(found: dict[str, int], order: Mapping[str, int]) -> dict[str, int]
 
 
 def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
+    """Return a quotient in 12 digits: in what order a store adds numbers up changes later ones."""
+    return float(f"{part / whole:.12g}") if whole else None
