@@ -20,13 +20,14 @@ from tests.servers.proxy import Fault, Handler
 from tests.servers.versitygw import free_port
 
 PROGRAM = Path(__file__).parents[2] / ".cache" / "dynalite" / "node_modules" / "dynalite" / "cli.js"
+KEEP = Path(__file__).with_name("keep_running.cjs")
 MISSING = "dynalite is not installed: `make dynalite` does that, where npm reaches its registry"
 
 
 def find() -> list[str] | None:
     """Return the command that runs dynalite, if it is installed."""
     node = shutil.which("node")
-    return [node, str(PROGRAM)] if node and PROGRAM.exists() else None
+    return [node, "--require", str(KEEP), str(PROGRAM)] if node and PROGRAM.exists() else None
 
 
 def dynalite(log: Path, command: Sequence[str]) -> DynamoServer:
