@@ -29,10 +29,9 @@ from bams3.variants.executors import processes
 from bams3.variants.job import Progress, Scatter, cut, earlier, make_task, weight
 from bams3.variants.merge import merged, publish
 from bams3.variants.preflight import Prepared, prepare
-from bams3.variants.task import Receipt, Task
+from bams3.variants.task import RECEIPT, Receipt, Task
 
 PARTS = ".parts"
-RECEIPT = ".receipt.json"
 
 log = logging.getLogger(__name__)
 

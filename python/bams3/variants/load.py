@@ -22,12 +22,12 @@ from bams3.variants.objects import blocks, read_beside
 from bams3.variants.pipes import run
 from bams3.variants.store import Header, open_store
 from bams3.variants.store.header import header_of
+from bams3.variants.task import RECEIPT
 from bams3.variants.vcf import Call, open_vcf, read_calls
 
 if TYPE_CHECKING:
     import pysam
 
-RECEIPT = ".receipt.json"
 _SPLIT = "split.vcf.gz"
 
 

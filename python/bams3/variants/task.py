@@ -17,6 +17,9 @@ from bams3.errors import InputError
 from bams3.variants.callers import Caller
 from bams3.variants.shards import Piece, Shard
 
+RECEIPT = ".receipt.json"
+"""Follows the name of calls in that of the receipt of their job."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import hashlib
 import json
@@ -187,12 +188,9 @@ def _count(path: Path, task: Task) -> int:
 @functools.cache
 def shared_folder() -> Path:
     """Return a folder for copies of the reference; it goes when the process ends."""
-    global _kept
-    _kept = tempfile.TemporaryDirectory(prefix="bams3-reference-")
-    return Path(_kept.name)
-
-
-_kept: tempfile.TemporaryDirectory[str] | None = None
+    folder = tempfile.TemporaryDirectory(prefix="bams3-reference-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
 
 
 def _reference(task: Task) -> Reference:
