@@ -101,6 +101,12 @@ def test_an_upgrade_is_not_taken(local: Running) -> None:
     assert status(found) == 200 and found.endswith(CONTENT)
 
 
+def test_continue_does_not_break_into_an_answer(local: Running) -> None:
+    later = GET + b"Expect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\nab"
+    found = local.raw(GET + b"\r\n" + later)
+    assert found.count(b"HTTP/1.1 200") == 2 and b"100 Continue" not in found
+
+
 # ---- slow clients --------------------------------------------------------------------------------
 def test_a_slow_head_ends(quick: Running) -> None:
     with quick.connect() as client:

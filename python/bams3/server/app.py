@@ -103,13 +103,6 @@ class Cors:
         }
 
 
-SECURITY = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Vary": "Origin, Authorization",
-}
-"""Headers of every answer."""
 _ASKED_HEADERS = (
     "authorization, cache-control, content-type, if-match, if-none-match, if-range, range"
 )
@@ -268,14 +261,11 @@ class App:
 
     # ---- answers ---------------------------------------------------------------------------------
     def _polite(self, request: Request, route: Route | None, response: Response) -> Response:
-        """Add the headers of every answer."""
+        """Say which route it was, and what pages of other sites may do with the answer."""
         response.route = route.path if route else ""
         origin = request.headers.get("origin")
-        response.headers = (
-            SECURITY | self.cors.headers(origin) | response.headers
-            if origin
-            else SECURITY | response.headers
-        )
+        if origin:
+            response.headers = self.cors.headers(origin) | response.headers
         return response
 
     def _preflight(self, request: Request, route: Route) -> Response:

@@ -49,7 +49,7 @@ class Response:
 
     Attributes:
         status: HTTP status.
-        headers: Without Content-Length, Date and Connection, which the connection adds.
+        headers: Without those that every answer has, Content-Length and Connection.
         body: The whole body.
         file: A span of a local file.
         pieces: The body in pieces, each got in a worker thread; closed when the client goes away.
@@ -70,22 +70,25 @@ class Response:
     finished: Callable[[int, bool], None] | None = None
     route: str = ""
 
-    def head(self, date: str, *, closing: bool) -> bytes:
-        """Return status line and headers; `closing`: no other answer follows on the connection."""
-        lines = [f"HTTP/1.1 {self.status} {_REASONS.get(self.status, 'Unknown')}"]
-        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+    def head(self, standing: str, *, closing: bool) -> bytes:
+        """Return status line and headers.
+
+        Args:
+            standing: Lines of headers that every answer has.
+            closing: No other answer follows on the connection.
+        """
+        lines = [f"HTTP/1.1 {self.status} {_REASONS.get(self.status, 'Unknown')}\r\n{standing}"]
+        lines += [f"{name}: {value}\r\n" for name, value in self.headers.items()]
         if self.file:
             self.length = self.file.end - self.file.start
         elif self.pieces is None and self.length is None:
             self.length = len(self.body)
         if self.length is not None and self.status not in (204, 304):
-            lines.append(f"Content-Length: {self.length}")
+            lines.append(f"Content-Length: {self.length}\r\n")
         elif self.pieces is not None:
-            lines.append("Transfer-Encoding: chunked")
-        lines.append(f"Date: {date}")
-        if closing:
-            lines.append("Connection: close")
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+            lines.append("Transfer-Encoding: chunked\r\n")
+        lines.append("Connection: close\r\n\r\n" if closing else "\r\n")
+        return "".join(lines).encode("latin-1")
 
 
 class Application(Protocol):

@@ -12,7 +12,6 @@ import ssl
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from email.utils import formatdate
 from typing import Any, TypeVar
 
 from bams3.config import StorageOptions
@@ -110,7 +109,7 @@ async def start(config: Config, storage: StorageOptions | None = None) -> Server
         audit=audit,
         threads=ThreadPoolExecutor(limits.streams + 16, "bams3-serve"),
     )
-    shared = Shared(app, limits, app.threads, date=formatdate(usegmt=True))
+    shared = Shared(app, limits, app.threads)
     import bams3
 
     service = Service(app, cache, bams3.__version__)
