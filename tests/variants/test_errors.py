@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from pathlib import Path
 
 import pysam
@@ -17,7 +19,7 @@ from bams3.variants.merge import check_complete
 from bams3.variants.shards import Piece
 from bams3.variants.task import Receipt
 from tests.cli.run import bams3_
-from tests.variants.sample import Kind, Sample, make_sample, read_lines, write_fasta
+from tests.variants.sample import Kind, Sample, make_sample, plain, read_lines, write_fasta
 
 SMALL = Kind({"chr1": 12_000, "empty": 2_000}, 15, 400, 500)
 
@@ -198,3 +200,84 @@ def test_replaced_reads_are_not_mixed(small: Sample, tmp_path: Path, out: Path) 
     )  # fmt: skip
     with pytest.raises(InputError, match="replaced"):
         call_tile(task)
+
+
+# ---- what calls depend on ------------------------------------------------------------------------
+RULES = "chr1 1 6000 F 1\n* * * F 2\n"
+
+
+def test_rules_of_ploidy_are_those_of_the_file(
+    small: Sample, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that was changed makes other calls, and is named from where the driver runs."""
+    rules = tmp_path / "rules.txt"
+    monkeypatch.chdir(tmp_path)
+    for text in (RULES, "* * * F 2\n"):
+        rules.write_text(text)
+        expected = plain(small.reference, small.bam, more=["--ploidy-file", str(rules)])
+        caller = Caller(ploidy="rules.txt")
+        call([small.bam], small.reference, out, caller=caller, tile_bases=5_000, overwrite=True)
+        assert read_lines(out) == expected != []
+    with pytest.raises(UsageError, match=r"--ploidy other\.txt: is nothing that bcftools knows"):
+        call([small.bam], small.reference, out, caller=Caller(ploidy="other.txt"), overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["own.bed", "calls.vcf.gz", "padded.bed", "-x", "ploidy"])
+def test_reads_may_have_any_name(name: str, tmp_path: Path, out: Path) -> None:
+    sample = make_sample(tmp_path, Kind({"chr1": 3_000}, 15, 400, 300), name="")
+    for ending in ("bam", "bam.bai"):
+        (tmp_path / f"x.{ending}").rename(tmp_path / f"{name}.{ending}")
+    done = call([str(tmp_path / f"{name}.bam")], sample.reference, out)
+    assert done.samples == (name,) and len(read_lines(out)) == done.records > 3
+    with pysam.VariantFile(str(out)) as file:
+        assert [*file.header.samples] == [name]
+
+
+def test_another_order_or_name_of_the_inputs_is_another_job(tmp_path: Path, out: Path) -> None:
+    kind = Kind({"chr1": 3_000}, 15, 400, 300)
+    one, other = make_sample(tmp_path / "a", kind), make_sample(tmp_path / "b", kind, name="mother")
+    for inputs in ([one.bam, other.bam], [other.bam, one.bam]):
+        done = call(inputs, one.reference, out, overwrite=True)
+        with pysam.VariantFile(str(out)) as file:
+            assert tuple(file.header.samples) == done.samples
+        assert read_lines(out) == plain(one.reference, *inputs)
+
+
+def test_a_contig_that_vcf_takes_for_a_comment_is_refused(tmp_path: Path, out: Path) -> None:
+    sample = make_sample(tmp_path, Kind({"chr1": 3_000, "#1": 3_000}, 15, 400, 300))
+    with pytest.raises(InputError, match="calls on contig '#1' cannot be written"):
+        call([sample.bam], sample.reference, out)
+    assert call([sample.bam], sample.reference, out, regions=["chr1"]).records > 3
+
+
+# ---- the output ----------------------------------------------------------------------------------
+def test_a_receipt_does_not_speak_for_other_calls(small: Sample, out: Path) -> None:
+    call([small.bam], small.reference, out)
+    whole = out.read_bytes()
+    out.write_bytes(whole[:-28])
+    with pytest.raises(ExistsError):
+        call([small.bam], small.reference, out)
+    call([small.bam], small.reference, out, overwrite=True)
+    assert out.read_bytes() == whole
+
+
+def test_a_kill_after_the_calls_are_there_is_no_loss(
+    small: Sample, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("bams3.variants.call.Place.finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            call([small.bam], small.reference, out)
+    done = call([small.bam], small.reference, out)
+    assert done.records == len(read_lines(out)) > 5
+
+
+def test_a_command_that_has_written_all_and_hangs_is_stopped(small: Sample, out: Path) -> None:
+    program = f"{sys.executable} -m bams3.variants.stage"
+    hangs = f"cat {{reads}} > /dev/null; {program} view -h {small.truth}; exec >&-; sleep 1000"
+    with pytest.raises(CallError, match="the time is up"):
+        call([small.bam], small.reference, out, caller=Caller(hangs), regions=["chr1:1-1"],
+             deadline=time.monotonic() + 8)  # fmt: skip

@@ -7,6 +7,7 @@ folder goes, and the receipts of the shards stand in that of the job, beside the
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -28,6 +29,7 @@ from bams3.variants.cost import Budget
 from bams3.variants.executors import processes
 from bams3.variants.job import Progress, Scatter, cut, earlier, make_task, weight
 from bams3.variants.merge import merged, publish
+from bams3.variants.objects import blocks
 from bams3.variants.preflight import Prepared, prepare
 from bams3.variants.task import RECEIPT, Receipt, Task
 
@@ -130,6 +132,13 @@ def call(
     shards = cut(prepared, done, caller, count, tile_bases)
     job = Scatter(template, progress, ahead=2 * count, deadline=deadline, budget=budget)
     job.done = [*done]
+    summary: CallSummary
+
+    def described(digest: str) -> bytes:
+        nonlocal summary
+        summary = _summed(place, prepared, job.done, len(done), time.monotonic() - began, digest)
+        return json.dumps(_receipt(summary, template, prepared, job.done), indent=1).encode()
+
     try:
         if budget is not None:
             known = weight(prepared, (receipt.shard for receipt in done))
@@ -140,17 +149,10 @@ def call(
             with processes(count) as own:
                 job.run(shards, own)
         with merged(place.folder, job.done, prepared, caller, place.ending) as paths:
-            digest = publish(place.store, place.key, paths)
+            publish(place.store, place.key, paths, described)
     finally:
         prepared.close()
-    summary = CallSummary(
-        output=place.url, records=sum(r.records for r in job.done), samples=prepared.samples,
-        bases=sum(p.end - p.start for p in prepared.pieces), reads=sum(r.reads for r in job.done),
-        bytes_read=sum(r.bytes_read for r in job.done), shards=len(job.done), resumed=len(done),
-        seconds=round(time.monotonic() - began, 3),
-        worker_seconds=round(sum(r.seconds for r in job.done), 3), digest=digest,
-    )  # fmt: skip
-    place.finish(_receipt(summary, template, prepared, job.done), job.done)
+    place.finish(job.done)
     return summary
 
 
@@ -163,6 +165,7 @@ class Place:
     key: str
     folder: Store
     beside: bool
+    storage: StorageOptions | None
 
     @classmethod
     def of(cls, output: str, folder: str | None, storage: StorageOptions | None) -> Place:
@@ -172,7 +175,7 @@ class Place:
         if not key.endswith((".vcf.gz", ".bcf")):
             raise UsageError(f"{output}: is no name for calls", "end it with .vcf.gz or .bcf")
         opened = open_store(folder or f"{output}{PARTS}", storage)
-        return cls(open_store(parent or "/", storage), key, opened, folder is None)
+        return cls(open_store(parent or "/", storage), key, opened, folder is None, storage)
 
     @property
     def url(self) -> str:
@@ -190,26 +193,44 @@ class Place:
         Raises:
             ExistsError: It is not the work of a job, and not to be replaced.
         """
-        try:
+        with suppress(NotFoundError, ValueError):
             self.store.head(self.key)
             found = json.loads(self.store.get(f"{self.key}{RECEIPT}"))
-            return found if isinstance(found, dict) else None
-        except (NotFoundError, ValueError):
-            pass
+            if isinstance(found, dict) and found.get("digest") == self._digest():
+                return found
         with suppress(NotFoundError):
             self.store.head(self.key)
             if not overwrite:
                 raise ExistsError(f"{self.url}: exists already", "--overwrite, or another name")
         return None
 
-    def finish(self, receipt: dict[str, Any], done: Iterable[Receipt]) -> None:
-        """Write the receipt of the job; then the parts are not needed any more."""
-        self.store.put(f"{self.key}{RECEIPT}", json.dumps(receipt, indent=1).encode())
+    def _digest(self) -> str:
+        """Return the SHA-256 of the calls that are there, which may not be those of the receipt."""
+        digest = hashlib.sha256()
+        for block in blocks(self.url, self.storage):
+            digest.update(block)
+        return digest.hexdigest()
+
+    def finish(self, done: Iterable[Receipt]) -> None:
+        """Remove the parts."""
         keys = [key for r in done for key in (f"{r.task}.json", r.key)]
         if self.beside:  # the folder goes, too
             self.store.delete_many(f"{self.key}{PARTS}/{key}" for key in keys)
         else:
             self.folder.delete_many(keys)
+
+
+def _summed(
+    place: Place, prepared: Prepared, done: Sequence[Receipt], resumed: int, seconds: float,
+    digest: str,
+) -> CallSummary:  # fmt: skip
+    return CallSummary(
+        output=place.url, records=sum(r.records for r in done), samples=prepared.samples,
+        bases=sum(p.end - p.start for p in prepared.pieces), reads=sum(r.reads for r in done),
+        bytes_read=sum(r.bytes_read for r in done), shards=len(done), resumed=resumed,
+        seconds=round(seconds, 3), worker_seconds=round(sum(r.seconds for r in done), 3),
+        digest=digest,
+    )  # fmt: skip
 
 
 def _receipt(

@@ -12,7 +12,7 @@ import string
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bams3.errors import NotFoundError, UsageError
@@ -20,6 +20,8 @@ from bams3.errors import NotFoundError, UsageError
 MAX_DEPTH = 1_000_000
 """Reads over a position that are looked at. With the default of bcftools, 250, those that are left
 out depend on where a region begins, so calls would depend on how a request is cut."""
+_ASSEMBLIES = {"GRCh37", "GRCh38", "X", "Y", "1", "2"}
+"""What `bcftools call --ploidy` knows."""
 _PLACES = {"reads", "bam", "reference", "bed", "region"}
 
 
@@ -37,6 +39,7 @@ class Caller:
         min_depth: Only records where a sample has so many reads.
         min_alt_count: Only records where a sample has so many reads of an alternative allele.
         max_depth: Reads over a position that bcftools looks at.
+        ploidy_rules: The text of that file; see `complete`.
     """
 
     name: str = "bcftools"
@@ -45,6 +48,7 @@ class Caller:
     min_depth: int = 0
     min_alt_count: int = 0
     max_depth: int = MAX_DEPTH
+    ploidy_rules: str = ""
 
     def __post_init__(self) -> None:
         if self.gvcf and not all(part.isdigit() for part in self.gvcf.split(",")):
@@ -66,6 +70,27 @@ class Caller:
             )
         if self.gvcf or self.ploidy:
             raise UsageError("--gvcf and --ploidy are for bcftools and freebayes")
+
+    def complete(self) -> Caller:
+        """Return it with the rules of a ploidy file instead of its name.
+
+        So workers elsewhere have them, and calls by other rules are calls of another job.
+
+        Raises:
+            UsageError: The ploidy is neither what the caller knows, nor a file.
+        """
+        known = _ASSEMBLIES if self.name == "bcftools" else ()
+        if not self.ploidy or self.ploidy.rstrip("?") in known:
+            return self
+        if self.name == "bcftools" and Path(self.ploidy).is_file():
+            rules = Path(self.ploidy).read_text(errors="surrogateescape")
+            return replace(self, ploidy="", ploidy_rules=rules)
+        if self.name == "bcftools" or not self.ploidy.isdigit():
+            raise UsageError(
+                f"--ploidy {self.ploidy}: is nothing that {self.name} knows, and no file for it",
+                "write 1, 2, GRCh37, GRCh38, or the name of a file as for bcftools call",
+            )
+        return self
 
     @property
     def needs_files(self) -> bool:
@@ -99,6 +124,7 @@ class Job:
     reference: str
     own: str
     padded: str
+    ploidy: str
     region: str
 
 
@@ -121,9 +147,9 @@ def bcftools(*arguments: str) -> list[str]:
 def _bcftools(caller: Caller, job: Job) -> list[list[str]]:
     pileup = bcftools(
         *("mpileup", "--no-version", "-d", str(caller.max_depth), "-f", job.reference),
-        *("-T", job.padded, "-a", "FORMAT/AD,FORMAT/DP", "-Ou", *job.reads),
+        *("-T", job.padded, "-a", "FORMAT/AD,FORMAT/DP", "-Ou", "--", *job.reads),
     )
-    call = ["call", "--no-version", "-m", *_ploidy(caller)]
+    call = ["call", "--no-version", "-m", *_ploidy(caller, job)]
     if caller.gvcf:  # blocks are made of owned sites alone
         owned = bcftools("view", "--no-version", *_owned(job), "-Ou")
         return [pileup, owned, bcftools(*call, "-g", caller.gvcf, "-Oz1")]
@@ -135,11 +161,10 @@ def _owned(job: Job) -> list[str]:
     return ["-T", job.own, "--targets-overlap", "0"]
 
 
-def _ploidy(caller: Caller) -> list[str]:
-    if not caller.ploidy:
-        return []
-    is_file = Path(caller.ploidy).is_file()
-    return ["--ploidy-file" if is_file else "--ploidy", caller.ploidy]
+def _ploidy(caller: Caller, job: Job) -> list[str]:
+    if caller.ploidy_rules:
+        return ["--ploidy-file", job.ploidy]
+    return ["--ploidy", caller.ploidy] if caller.ploidy else []
 
 
 def _thresholds(caller: Caller) -> list[str]:

@@ -51,7 +51,7 @@ def make_task(
     """Return the task of the job; those of shards differ in the shard alone."""
     sources = tuple(Source(_absolute(r.url), r.identity) for r in prepared.inputs)
     url, checksums = prepared.reference.url, prepared.checksums
-    return Task(sources, url, checksums, caller, version, (), folder, storage)
+    return Task(sources, url, checksums, caller.complete(), version, (), folder, storage)
 
 
 def _absolute(url: str) -> str:

@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import mmap
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from bams3.variants.gvcf import join_blocks
 from bams3.variants.pipes import run
 from bams3.variants.preflight import Prepared
 from bams3.variants.shards import Piece, without
-from bams3.variants.task import Receipt
+from bams3.variants.task import RECEIPT, Receipt
 from bams3.variants.tile import shared_folder
 from bams3.variants.vcf import index_ending
 
@@ -145,12 +145,28 @@ def _indexed(folder: Path, output: str, prepared: Prepared) -> Path:
     return folder / f"{output}.{kind}"
 
 
-def publish(store: Store, key: str, paths: tuple[Path, Path]) -> str:
-    """Put the index, then the calls into place. Return the SHA-256 of the calls."""
+def publish(
+    store: Store,
+    key: str,
+    paths: tuple[Path, Path],
+    receipt: Callable[[str], bytes] | None = None,
+) -> str:
+    """Put the index, a receipt, then the calls into place. Return the SHA-256 of the calls.
+
+    A receipt names that digest: it says nothing of calls that are still there from before.
+
+    Args:
+        store: Where to.
+        key: Of the calls.
+        paths: Calls and index.
+        receipt: Returns the receipt, given the digest.
+    """
     calls, index = paths
     with open(calls, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         store.put(f"{key}{index.suffix}", index.read_bytes())
+        if receipt is not None:
+            store.put(f"{key}{RECEIPT}", receipt(digest))
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data, memoryview(data) as view:
             store.put(key, view)
     return digest

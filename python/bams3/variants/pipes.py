@@ -93,19 +93,16 @@ def _wait(
     feeders: Sequence[Feeder],
     deadline: float | None,
 ) -> None:
-    """Wait for the last command, which ends when the others have; stop all where a feed fails."""
-    while True:
+    """Wait for all commands, the last one first; stop all where a feed fails."""
+    while running := [child for child in children if child.poll() is None]:
         try:
             left = 0.5 if deadline is None else max(0.0, min(0.5, deadline - time.monotonic()))
-            children[-1].wait(timeout=left)
-            break
+            running[-1].wait(timeout=left)
         except subprocess.TimeoutExpired:
             if any(feeder.failure for feeder in feeders):
                 return
             if deadline is not None and time.monotonic() >= deadline:
                 raise TooLargeError("the time is up") from None
-    for child in children[:-1]:
-        child.wait()
 
 
 def _check(

@@ -80,6 +80,7 @@ def prepare(
     contigs = _same_contigs(opened)
     _check_lengths(contigs, fasta, opened[0].url)
     pieces = _pieces(regions, bed, contigs)
+    _check_names(pieces)
     pieces = _in_reference(pieces, fasta, opened, everything=not regions and bed is None)
     names = dict.fromkeys(piece.contig for piece in pieces)
     checksums = tuple((name, fasta.checksum(name)) for name in names)
@@ -124,6 +125,16 @@ def _check_lengths(contigs: Mapping[str, int], fasta: Reference, url: str) -> No
                 f"{fasta.url} is not the reference of {url}: {name} has "
                 f"{fasta.contigs[name].length:,} bases there and {contigs[name]:,} here",
                 "give the FASTA that the reads were aligned to",
+            )
+
+
+def _check_names(pieces: Sequence[Piece]) -> None:
+    """Refuse names that VCF and BED take for comments: what is on them would be lost."""
+    for piece in pieces:
+        if piece.contig.startswith("#"):
+            raise InputError(
+                f"calls on contig {piece.contig!r} cannot be written: VCF takes it for a comment",
+                "name other regions with -r",
             )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from bams3.config import StorageOptions
 from bams3.errors import InputError
+from bams3.variants.alignments import stem
 from bams3.variants.callers import Caller
 from bams3.variants.shards import Piece, Shard
 
@@ -55,10 +56,10 @@ class Task:
 
     @property
     def job(self) -> str:
-        """Digest of all but the pieces."""
+        """Digest of all but the pieces: names of inputs too, as of those without read groups."""
         return _digest(
             [
-                sorted(source.identity for source in self.sources),
+                [[stem(source.url), source.identity] for source in self.sources],
                 sorted(self.checksums),
                 asdict(self.caller),
                 self.version,

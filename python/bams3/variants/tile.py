@@ -31,7 +31,7 @@ from bams3.variants.shards import Piece
 from bams3.variants.task import Receipt, Task
 from bams3.variants.vcf import open_vcf
 
-_OUTPUT = "calls.vcf.gz"
+_READS, _OUTPUT = "reads", "calls.vcf.gz"
 
 
 def call_tile(task: Task, seconds: float | None = None) -> Receipt:
@@ -65,6 +65,7 @@ def _called(task: Task, store: Store, seconds: float | None) -> Receipt:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bams3-call-") as name:
         folder = Path(name)
+        (folder / _READS).mkdir()
         counted = _run(task, folder, None if seconds is None else began + seconds)
         records = _count(folder / _OUTPUT, task)
         data = (folder / _OUTPUT).read_bytes()
@@ -93,13 +94,17 @@ class _Counter:
 
 
 def _run(task: Task, folder: Path, deadline: float | None) -> _Counter:
-    """Run the caller in a folder, which then has its output."""
+    """Run the caller in a folder of a folder, which then has its output.
+
+    The inner one has nothing but the reads, whose names may be anything.
+    """
     reference = _reference(task)
     path = reference.local((piece.contig for piece in task.shard), shared_folder())
     inputs = [_alignments(task, number, path) for number in range(len(task.sources))]
     spans = padded(inputs, task.shard)
     _write_bed(folder / "own.bed", task.shard)
     _write_bed(folder / "padded.bed", spans)
+    (folder / "ploidy").write_text(task.caller.ploidy_rules, errors="surrogateescape")
     names, counter = _names(task), _Counter()
     feeds = {
         name: bam_bytes(counter.see(_records(reads, spans)), reads.header, 0, 1)
@@ -107,10 +112,11 @@ def _run(task: Task, folder: Path, deadline: float | None) -> _Counter:
     }
     try:
         if task.caller.needs_files:
-            _write_files(feeds, folder)
+            _write_files(feeds, folder / _READS)
             feeds = {}
-        job = Job(names, path, "own.bed", "padded.bed", str(task.shard[0].region))
-        run(commands(task.caller, job), feeds, folder, _OUTPUT, deadline)
+        beside = (str(folder / name) for name in ("own.bed", "padded.bed", "ploidy"))
+        job = Job(names, path, *beside, str(task.shard[0].region))
+        run(commands(task.caller, job), feeds, folder / _READS, f"../{_OUTPUT}", deadline)
     except TooLargeError as error:
         raise TooLargeError(
             f"{task.name}: {error.message}", "smaller shards: --tile-size"
@@ -194,7 +200,7 @@ def shared_folder() -> Path:
 
 
 def _reference(task: Task) -> Reference:
-    reference = _opened_reference(task.reference, task.storage)
+    reference = open_reference(task.reference, task.storage)
     for contig, expected in task.checksums:
         if any(piece.contig == contig for piece in task.shard):
             if contig not in reference.contigs or reference.checksum(contig) != expected:
@@ -217,8 +223,3 @@ def _alignments(task: Task, number: int, reference: str) -> Alignments:
 def _opened(url: str, identity: str, storage: StorageOptions | None, reference: str) -> Alignments:
     """Open alignments; `identity` is a part of the key, so that what was replaced is reopened."""
     return open_alignments(url, storage, reference)
-
-
-@functools.lru_cache(maxsize=8)
-def _opened_reference(url: str, storage: StorageOptions | None) -> Reference:
-    return open_reference(url, storage)
