@@ -5,7 +5,9 @@ Malformed input raises `bams3.errors.InputError`; damaged dataset bytes `bams3.e
 """
 
 from collections.abc import Iterator, Sequence
-from typing import final
+from typing import Literal, final
+
+Zygosity = Literal["het", "hom", "hemi"]
 
 __version__: str
 
@@ -391,3 +393,43 @@ class Windows:
     def add(self, run: Run) -> None: ...
     def text(self, contig: str) -> bytes:
         """Return lines of contig, start, end and mean, in the order of the intervals."""
+
+# ---- genotypes (genotypes.rs) -------------------------------------------------------------------
+@final
+class Genotypes:
+    """Genotypes of a line of VCF."""
+    def __new__(cls, line: bytes) -> Genotypes: ...
+    called: int  # alleles that were called, in all samples
+    def carriers(self, allele: int) -> Carriers:
+        """Return who has an allele, counted from 1."""
+
+@final
+class Carriers:
+    """The samples that have an allele, by number; `copies` of it in all of them.
+
+    They are made of sample, copies, copies of all alleles called, depth, and share of the reads.
+    """
+    def __new__(
+        cls, rows: Sequence[tuple[int, int, int, int | None, float | None]]
+    ) -> Carriers: ...
+    def __len__(self) -> int: ...
+    copies: int
+    def rows(self) -> list[tuple[int, Zygosity, int | None, float | None]]:
+        """Return sample, zygosity, depth, and share of the reads."""
+    def samples(self, below: int) -> tuple[int, ...]:
+        """Return the samples whose number is less than `below`."""
+
+@final
+class CarrierCounts:
+    """Counts of carriers; shares of reads are counted in so many bins. What is taken is gone."""
+    def __new__(cls, bins: int) -> CarrierCounts: ...
+    def __len__(self) -> int:
+        """Return how many different counts there are."""
+    def add(self, carriers: Carriers, kind: int, quality: int | None) -> None:
+        """Count the carriers of an allele; `kind` and `quality` are numbers of the caller's."""
+    def take_kinds(self) -> list[tuple[int, int, Zygosity, bool, int]]:
+        """Return sample, kind, zygosity, whether nobody else has the allele, and how many."""
+    def take_depths(self) -> list[tuple[int, int | None, int]]:
+        """Return sample, depth, and how many."""
+    def take_shares(self) -> list[tuple[bool, int, int | None, int]]:
+        """Return whether it is heterozygous, the share's bin, the quality, and how many."""

@@ -12,6 +12,7 @@ pub mod depth;
 mod depth_text;
 pub mod digest;
 pub mod error;
+pub mod genotypes;
 pub mod header;
 pub mod index;
 #[cfg(test)]

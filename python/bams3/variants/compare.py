@@ -97,6 +97,8 @@ def compare(
     """
     fasta = open_reference(reference, storage)
     inside = None if confident is None else by_contig(bed_regions(confident))
+    for path in (calls, truth):
+        check_whole(os.fspath(path), None)
     _check_contigs(calls, truth)
     found = []
     for path, wanted in ((truth, None), (calls, sample)):

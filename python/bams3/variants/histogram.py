@@ -39,14 +39,14 @@ class Histogram:
     least: float | None = None
     greatest: float | None = None
 
-    def add(self, value: float | None) -> None:
+    def add(self, value: float | None, times: int = 1) -> None:
         """Count a value, or that there is none."""
         if value is None or value < 0:
-            self.missing += 1
+            self.missing += times
             return
-        self.counts[int(value // self.width)] += 1
-        self.count += 1
-        self.total += value
+        self.counts[int(value // self.width)] += times
+        self.count += times
+        self.total += value * times
         if self.least is None or value < self.least:
             self.least = value
         if self.greatest is None or value > self.greatest:

@@ -19,6 +19,7 @@ from bams3.regions import Region, by_contig, parse_region
 from bams3.variants.callers import bcftools
 from bams3.variants.genes import Annotations, Genes, read_genes
 from bams3.variants.objects import blocks, read_beside
+from bams3.variants.observed import check_whole
 from bams3.variants.pipes import run
 from bams3.variants.store import Header, open_store
 from bams3.variants.store.header import header_of
@@ -72,13 +73,16 @@ def load(
         storage: How to reach stores.
 
     Raises:
-        InputError: The file is damaged, not sorted, or has no samples; or the store is none.
+        InputError: The file is damaged, not sorted, or has no samples or genotypes; or the store
+            is none.
+        CorruptError: The file is cut off.
         NotFoundError, RegionError, UsageError: As they say.
     """
     url = os.fspath(calls)
     target = open_store(store, storage)
     known = None if genes is None else read_genes(genes, storage)
     try:
+        check_whole(url, storage)
         with _split(url, storage) as (path, digest):
             header, notes = _survey(path, url)
             scope = _scope(regions, header, url, digest, storage)
@@ -133,14 +137,20 @@ def _survey(path: Path, url: str) -> tuple[Header, Annotations | None]:
 
 def _contigs(file: pysam.VariantFile, notes: Annotations | None, url: str) -> list[str]:
     found: dict[str, int] = {}
-    last = ""
+    last, has_genotypes = "", False
     for record in file:
+        has_genotypes = has_genotypes or "GT" in record.format
         contig = record.contig
         if found.get(contig, -1) > record.pos or (contig in found and contig != last):
             raise InputError(f"{url}: is not sorted at {contig}:{record.pos:,}", "bcftools sort")
         found[contig], last = record.pos, contig
         if notes is not None:
             notes.note(contig, record.pos, record.info.get("BCSQ"))
+    if found and not has_genotypes:
+        raise InputError(
+            f"{url}: has no genotypes (GT), so nobody can tell which sample carries what",
+            "give calls with FORMAT/GT",
+        )
     return [*found]
 
 

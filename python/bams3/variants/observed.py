@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bams3 import _core
 from bams3.config import StorageOptions
 from bams3.errors import CorruptError, InputError
 from bams3.variants.genes import Annotations, Told
@@ -28,18 +29,11 @@ _BGZF_MAGIC = b"\x1f\x8b\x08\x04"
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
 
-class Carrier(NamedTuple):
-    """A sample that has an allele: copies of all that were called, reads, and their share."""
-
-    sample: str
-    copies: int
-    ploidy: int
-    depth: int | None
-    fraction: float | None
-
-
 class Variant(NamedTuple):
-    """One alternative allele; `pos` is 0-based, `frequency` that among the samples, 0 to 1."""
+    """One alternative allele; `pos` is 0-based, `frequency` that among the samples, 0 to 1.
+
+    `carriers` are numbers of samples, by their order.
+    """
 
     contig: str
     pos: int
@@ -47,7 +41,7 @@ class Variant(NamedTuple):
     alt: str
     qual: float | None
     filter: str
-    carriers: Sequence[Carrier]
+    carriers: _core.Carriers
     frequency: float | None
     gene: str | None
     consequence: str | None
@@ -145,47 +139,38 @@ def _of_file(file: pysam.VariantFile, url: str) -> Sites:
 
 
 def _variants(record: pysam.VariantRecord, annotated: Annotation) -> Sequence[Variant]:
-    genotypes = [
-        (str(name), values, [n for n in values.get("GT") or () if n is not None])
-        for name, values in record.samples.items()
-    ]
-    called = sum(len(alleles) for _, _, alleles in genotypes)
+    alts = [pair for pair in enumerate(record.alts or (), 1) if pair[1] not in _NO_VARIANTS]
+    if not alts:
+        return []
+    genotypes = _core.Genotypes(_line(record))
     qual = _quality(record.qual)
     filters = ";".join(map(str, record.filter.keys())) or "."
     found = []
-    for number, alt in enumerate(record.alts or (), 1):
-        if alt not in _NO_VARIANTS:
-            carriers = [
-                _carrier(name, values, alleles, number)
-                for name, values, alleles in genotypes
-                if number in alleles
-            ]
-            copies = sum(carrier.copies for carrier in carriers)
-            frequency = copies / called if called else _stated(record, number)
-            place = (record.contig, record.start, record.ref or "N", alt, qual, filters)
-            found.append(Variant(*place, carriers, frequency, *annotated(record)))
+    for number, alt in alts:
+        carriers, called = genotypes.carriers(number), genotypes.called
+        frequency = carriers.copies / called if called else _stated(record, number)
+        place = (record.contig, record.start, record.ref or "N", alt, qual, filters)
+        found.append(Variant(*place, carriers, frequency, *annotated(record)))
     return found
+
+
+def _line(record: pysam.VariantRecord) -> bytes:
+    """Return the line of a record; what is not UTF-8 is in no genotype."""
+    import pysam
+
+    try:
+        return str(record).encode()
+    except UnicodeDecodeError:
+        before = pysam.set_encoding_error_handler("replace")
+        try:
+            return str(record).encode()
+        finally:
+            pysam.set_encoding_error_handler(before)
 
 
 def _quality(value: float | None) -> float | None:
     """Return QUAL with the digits that 32 bits have; None where it is no finite number."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.7g}")
-
-
-def _carrier(
-    name: str, values: pysam.VariantRecordSample, alleles: Sequence[int], number: int
-) -> Carrier:
-    depth, depths = values.get("DP"), values.get("AD")
-    depth = depth if isinstance(depth, int) else None
-    fraction = _fraction(depths, number) if isinstance(depths, tuple) else None
-    return Carrier(name, alleles.count(number), len(alleles), depth, fraction)
-
-
-def _fraction(depths: Sequence[Any], number: int) -> float | None:
-    """Return an allele's share of the reads; None where the file has something else as AD."""
-    known = [max(depth, 0) if isinstance(depth, int) else 0 for depth in depths]
-    total = sum(known)
-    return known[number] / total if total and number < len(known) else None
 
 
 def _stated(record: pysam.VariantRecord, number: int) -> float | None:
@@ -223,32 +208,39 @@ def _annotation(file: pysam.VariantFile) -> Annotation:
 # ---- a store -------------------------------------------------------------------------------------
 def _of_store(store: Store) -> Observed:
     header = store.header()
-    sites = _sites(store.query(Selection()), len(header.samples))
+    numbers = {name: number for number, name in enumerate(header.samples)}
+    sites = _sites(store.query(Selection()), numbers)
     return Observed(store.url, header.samples, dict(header.contigs), sites)
 
 
-def _sites(calls: Iterator[Call], samples: int) -> Sites:
+def _sites(calls: Iterator[Call], numbers: Mapping[str, int]) -> Sites:
     for _, site in groupby(calls, key=lambda call: (call.contig, call.pos, call.ref)):
         yield [
-            _of_calls([*group], samples) for _, group in groupby(site, key=lambda call: call.alt)
+            _of_calls([*group], numbers) for _, group in groupby(site, key=lambda call: call.alt)
         ]
 
 
-def _of_calls(calls: Sequence[Call], samples: int) -> Variant:
+def _of_calls(calls: Sequence[Call], numbers: Mapping[str, int]) -> Variant:
     """Join the calls of one allele. Samples without it count as having the reference."""
     first = calls[0]
-    carriers = [_of_call(call) for call in calls]
-    ploidy = max(carrier.ploidy for carrier in carriers)
-    called = sum(carrier.ploidy for carrier in carriers) + ploidy * (samples - len(carriers))
-    frequency = sum(carrier.copies for carrier in carriers) / called if called else None
+    counted = [_copies(call.genotype) for call in calls]
+    ploidies = [ploidy for _, ploidy in counted]
+    called = sum(ploidies) + max(ploidies) * (len(numbers) - len(calls))
+    carriers = _core.Carriers(
+        sorted(
+            (numbers[call.sample], copies, ploidy, call.depth, call.allele_fraction)
+            for call, (copies, ploidy) in zip(calls, counted, strict=True)
+        )
+    )
+    frequency = carriers.copies / called if called else None
     return Variant(
         first.contig, first.pos, first.ref, first.alt, first.qual, first.filter, carriers,
         frequency, first.gene, first.consequence,
     )  # fmt: skip
 
 
-def _of_call(call: Call) -> Carrier:
-    alleles = [part for part in call.genotype.replace("|", "/").split("/") if part.isdigit()]
+def _copies(genotype: str) -> tuple[int, int]:
+    """Return copies of the allele, and of all that were called."""
+    alleles = [part for part in genotype.replace("|", "/").split("/") if part.isdigit()]
     others = {part for part in alleles if part != "0"}
-    copies = sum(part != "0" for part in alleles) if len(others) == 1 else 1
-    return Carrier(call.sample, copies, len(alleles), call.depth, call.allele_fraction)
+    return sum(part != "0" for part in alleles) if len(others) == 1 else 1, len(alleles)

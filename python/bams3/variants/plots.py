@@ -24,7 +24,8 @@ from bams3.variants.charts import (
     share_x,
     tooltip,
 )  # fmt: skip
-from bams3.variants.statistics import COMPARED, SHARES, SUBSTITUTIONS, TRANSITIONS, Statistics
+from bams3.variants.statistics import COMPARED, SHARES, SUBSTITUTIONS, Statistics
+from bams3.variants.vcf import TRANSITIONS
 
 CONTIGS = 30
 """Contigs that are drawn: those with the most variants."""

@@ -25,7 +25,7 @@ from bams3.errors import UsageError
 from bams3.variants.charts import theme
 from bams3.variants.objects import Object
 from bams3.variants.plots import Plot, plots
-from bams3.variants.statistics import Statistics, ratio, zygosity_of
+from bams3.variants.statistics import Statistics, ratio
 from bams3.variants.vcf import kind_of
 
 if TYPE_CHECKING:
@@ -264,18 +264,23 @@ def _strongest(counts: Statistics, server: str | None) -> str:
     heads = ["Place", "Ref", "Alt", "Kind", "Samples", "Filter"]
     heads += ["Gene", "Consequence"] if annotated else []
     numbers = ["QUAL", "Depth", "Fraction"]
-    rows = (_row(variant, server, annotated) for variant in found)
+    names = [*counts.samples]
+    rows = (_row(variant, names, server, annotated) for variant in found)
     table = _table("strongest", [*heads, *numbers], len(numbers), rows)
     return f'<section class="card"><div class="head">{head}</div>{table}</section>'
 
 
-def _row(variant: Variant, server: str | None, annotated: bool) -> list[Cell]:
-    depths = [c.depth for c in variant.carriers if c.depth is not None]
-    fractions = [c.fraction for c in variant.carriers if c.fraction is not None]
+def _row(variant: Variant, names: Sequence[str], server: str | None, annotated: bool) -> list[Cell]:
+    carriers = variant.carriers.rows()
+    depths = [depth for _, _, depth, _ in carriers if depth is not None]
+    fractions = [fraction for *_, fraction in carriers if fraction is not None]
+    shown = [f"{names[number]} {zygosity}" for number, zygosity, *_ in carriers[:_CARRIERS]]
+    others = len(carriers) - len(shown)
+    samples = ", ".join(shown) + (f" and {others:,} more" if others else "")
     more = [_text(variant.gene), _text(variant.consequence)] if annotated else []
     return [
         _place(variant, server), _text(_short(variant.ref)), _text(_short(variant.alt)),
-        _text(kind_of(variant.ref, variant.alt)), _text(_carriers(variant)),
+        _text(kind_of(variant.ref, variant.alt)), _text(samples),
         _text(variant.filter), *more, _number(variant.qual, 1),
         _number(sum(depths) / len(depths) if depths else None),
         _number(sum(fractions) / len(fractions) if fractions else None, 2),
@@ -292,12 +297,6 @@ def _place(variant: Variant, server: str | None) -> Cell:
 
 def _short(allele: str, most: int = 16) -> str:
     return allele if len(allele) <= most else f"{allele[: most - 6]}… {len(allele):,} b"
-
-
-def _carriers(variant: Variant) -> str:
-    shown = [f"{c.sample} {zygosity_of(c)}" for c in variant.carriers[:_CARRIERS]]
-    more = len(variant.carriers) - len(shown)
-    return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
 
 # ---- links ---------------------------------------------------------------------------------------

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import heapq
 import os
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from bams3 import _core
 from bams3.config import StorageOptions
 from bams3.variants.histogram import Density, Histogram, Shared
-from bams3.variants.observed import Carrier, Observed, Variant, observe
+from bams3.variants.observed import Observed, Variant, observe
 from bams3.variants.store import Store
-from bams3.variants.vcf import Kind, kind_of, trimmed
+from bams3.variants.vcf import TRANSITIONS, Kind, kind_of, substitution
 
-TRANSITIONS = frozenset({"A>G", "G>A", "C>T", "T>C"})
 SUBSTITUTIONS = tuple(f"{a}>{b}" for a in "ACGT" for b in "ACGT" if a != b)
 SHARES = 50
 """Bins of a share, from 0 to 1."""
@@ -31,6 +30,8 @@ STRONGEST = 200
 COMPARED = 40
 """Samples that are compared with each other: the first ones."""
 _QUALITY_STEP, _MOST_QUALITY = 10, 500
+_MOST_HELD = 1_000_000
+"""Different counts of carriers, before they are summed up."""
 
 
 @dataclass(slots=True)
@@ -185,23 +186,23 @@ def _counted(observed: Observed, progress: Callable[[int], None]) -> Statistics:
         quality={name: Histogram() for name in ("SNVs", "indels", "others")},
         fractions={name: Counter() for name in ("het", "hom")},
     )
-    numbers = {name: number for number, name in enumerate(observed.samples)}
-    strongest = _Strongest()
+    carried, strongest = _Carried(counts), _Strongest()
     for site in observed.sites:
         counts.records += 1
         counts.multiallelic += len(site) > 1
         for variant in site:
-            _count(counts, variant, numbers)
+            _count(counts, variant, carried)
             strongest.see(variant)
         if counts.records % 10_000 == 0:
             progress(counts.records)
+    carried.sum_up()
     counts.strongest = strongest.sorted()
     return counts
 
 
-def _count(counts: Statistics, variant: Variant, numbers: dict[str, int]) -> None:
+def _count(counts: Statistics, variant: Variant, carried: _Carried) -> None:
     kind = kind_of(variant.ref, variant.alt)
-    change = _substitution(variant) if kind == "snv" else None
+    change = substitution(variant.ref, variant.alt)
     counts.variants += 1
     counts.kinds[kind] += 1
     counts.filters.update(variant.filter.split(";"))
@@ -215,31 +216,47 @@ def _count(counts: Statistics, variant: Variant, numbers: dict[str, int]) -> Non
         counts.frequencies[share_bin(variant.frequency)] += 1
     if variant.consequence:
         counts.consequences[variant.consequence] += 1
-    for carrier in variant.carriers:
-        _count_carrier(counts, variant, carrier, kind, change)
-    compared = sorted(numbers[carrier.sample] for carrier in variant.carriers)
-    counts.shared.add(tuple(compared[: bisect_left(compared, COMPARED)]))
+    carried.see(variant, kind, change)
+    counts.shared.add(variant.carriers.samples(COMPARED))
 
 
-def _count_carrier(
-    counts: Statistics, variant: Variant, carrier: Carrier, kind: Kind, change: str | None
-) -> None:
-    sample, zygosity = counts.samples[carrier.sample], zygosity_of(carrier)
-    sample.variants += 1
-    sample.kinds[kind] += 1
-    setattr(sample, zygosity, getattr(sample, zygosity) + 1)
-    sample.alone += len(variant.carriers) == 1
-    if change in TRANSITIONS:
-        sample.transitions += 1
-    elif change:
-        sample.transversions += 1
-    sample.depth.add(carrier.depth)
-    counts.depth.add(carrier.depth)
-    if carrier.fraction is not None:
-        fraction = share_bin(carrier.fraction)
-        counts.fractions["het" if zygosity == "het" else "hom"][fraction] += 1
-        if variant.qual is not None:
-            counts.quality_by_fraction[quality_bin(variant.qual), fraction] += 1
+class _Carried:
+    """Counts of what samples carry, made in the core, and summed up now and then."""
+
+    def __init__(self, counts: Statistics) -> None:
+        self._counts = counts
+        self._samples = [*counts.samples.values()]
+        self._held = _core.CarrierCounts(SHARES)
+        self._numbers: dict[tuple[Kind, str | None], int] = {}
+
+    def see(self, variant: Variant, kind: Kind, change: str | None) -> None:
+        """Count the carriers of a variant."""
+        number = self._numbers.setdefault((kind, change), len(self._numbers))
+        quality = None if variant.qual is None else quality_bin(variant.qual)
+        self._held.add(variant.carriers, number, quality)
+        if len(self._held) > _MOST_HELD:
+            self.sum_up()
+
+    def sum_up(self) -> None:
+        """Add what is held to the counts."""
+        names = [*self._numbers]
+        for number, name, zygosity, is_alone, count in self._held.take_kinds():
+            sample, (kind, change) = self._samples[number], names[name]
+            sample.variants += count
+            sample.kinds[kind] += count
+            setattr(sample, zygosity, getattr(sample, zygosity) + count)
+            sample.alone += count if is_alone else 0
+            if change in TRANSITIONS:
+                sample.transitions += count
+            elif change:
+                sample.transversions += count
+        for number, depth, count in self._held.take_depths():
+            self._samples[number].depth.add(depth, count)
+            self._counts.depth.add(depth, count)
+        for is_het, share, quality, count in self._held.take_shares():
+            self._counts.fractions["het" if is_het else "hom"][share] += count
+            if quality is not None:
+                self._counts.quality_by_fraction[quality, share] += count
 
 
 class _Strongest:
@@ -269,13 +286,6 @@ def group_of(kind: Kind) -> str:
     return "indels" if kind in ("insertion", "deletion") else "others"
 
 
-def zygosity_of(carrier: Carrier) -> str:
-    """Return "het", "hom" or "hemi"."""
-    if carrier.copies < carrier.ploidy:
-        return "het"
-    return "hom" if carrier.ploidy > 1 else "hemi"
-
-
 def ratio(one: int, other: int) -> float | None:
     """Return a ratio; None where the other one is 0."""
     return one / other if other else None
@@ -294,12 +304,6 @@ def shares(bins: Counter[int]) -> dict[float, int]:
 def quality_bin(quality: float) -> int:
     """Return where the bin of a quality begins, in the heat map; the last one is open."""
     return int(min(quality, _MOST_QUALITY) // _QUALITY_STEP * _QUALITY_STEP)
-
-
-def _substitution(variant: Variant) -> str | None:
-    """Return "A>C"; None where a base is ambiguous."""
-    _, ref, alt = trimmed(0, variant.ref.upper(), variant.alt.upper())
-    return f"{ref}>{alt}" if ref in "ACGT" and alt in "ACGT" else None
 
 
 def _clipped(length: int) -> int:

@@ -21,6 +21,7 @@ Kind = Literal["snv", "mnv", "insertion", "deletion", "complex", "symbolic"]
 Zygosity = Literal["het", "hom", "hemi"]
 Genotype = tuple[int | None, ...]
 
+TRANSITIONS = frozenset({"A>G", "G>A", "C>T", "T>C"})
 _INDEXED_BY_TBI = 1 << 29
 _LARGEST = 3.402823e38
 
@@ -122,6 +123,14 @@ def trimmed(pos: int, ref: str, alt: str) -> tuple[int, str, str]:
     return pos, ref, alt
 
 
+def substitution(ref: str, alt: str) -> str | None:
+    """Return what an SNV puts in place of what, "A>C"; None for others, and ambiguous bases."""
+    if kind_of(ref, alt) != "snv":
+        return None
+    _, ref, alt = trimmed(0, ref.upper(), alt.upper())
+    return f"{ref}>{alt}" if ref in "ACGT" and alt in "ACGT" else None
+
+
 # ---- reading -------------------------------------------------------------------------------------
 def read_calls(path: str | os.PathLike[str]) -> Iterator[Call]:
     """Yield the calls of a VCF or BCF file, in its order: samples, then alleles, of each record.
@@ -177,8 +186,20 @@ def _of_record(record: pysam.VariantRecord) -> dict[str, Any]:
         "qual": _quality(record.qual),
         "filter": ";".join(map(str, record.filter.keys())) or ".",
         "end": record.stop,
-        "info": _json(dict(record.info)),
+        "info": _json(_info(record)),
         "id": record.id or ".",
+    }
+
+
+def _info(record: pysam.VariantRecord) -> dict[str, Any]:
+    """Return INFO in its order, with END, which pysam keeps apart."""
+    if "END" not in record.header.info:
+        return dict(record.info)
+    parts = (part.partition("=") for part in str(record).split("\t", 8)[7].split(";"))
+    return {
+        name: int(value) if name == "END" and value.isdigit() else record.info.get(name)
+        for name, _, value in parts
+        if name != "."
     }
 
 

@@ -60,7 +60,7 @@ def _info(calls: Sequence[Call]) -> str:
         values["AC"] = sum(allele == "1" for allele in alleles)
     if "AN" in values:
         values["AN"] = sum(allele != "." for allele in alleles)
-    if first.kind == "symbolic" and first.end != first.pos + len(first.ref):
+    if "END" not in values and first.kind == "symbolic" and first.end != first.pos + len(first.ref):
         values["END"] = first.end
     texts = [key if value is True else f"{key}={_text(value)}" for key, value in values.items()]
     return ";".join(texts) or "."

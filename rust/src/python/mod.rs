@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 mod blobs;
 mod columns;
 mod formats;
+mod genotypes;
 mod sorting;
 mod tiles;
 
@@ -13,6 +14,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     blobs::register(module)?;
     formats::register(module)?;
+    genotypes::register(module)?;
     tiles::register(module)?;
     sorting::register(module)?;
     columns::register(module)

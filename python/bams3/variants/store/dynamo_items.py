@@ -59,7 +59,12 @@ def call_key(call: Call, number: int) -> str:
     alleles = f"{call.ref}#{call.alt}"
     if len(alleles) > _LONGEST_IN_KEY:
         alleles = f"*{hashlib.sha256(alleles.encode()).hexdigest()}"
-    return f"{call.pos:010d}#{alleles}#{number}"
+    return f"{position_key(call.pos)}#{alleles}#{number}"
+
+
+def position_key(pos: int) -> str:
+    """Return what sort keys of calls begin with: the position counted from 1, telomeres have 0."""
+    return f"{pos + 1:010d}"
 
 
 def band(qual: float) -> int:

@@ -18,6 +18,7 @@ from bams3.variants.store.dynamo_items import (
     call_of,
     directory_key,
     gene_key,
+    position_key,
     unpacked,
 )
 from bams3.variants.store.dynamo_table import Table
@@ -145,9 +146,9 @@ class Reading:
         if region is not None:
             # Into the first bin others reach; they stand before those that begin there.
             low = "-" if place[1] == region.start // BIN else "0"
-            high = f"{min(region.interval[1], int(_LAST)):010d}"
+            high = position_key(min(region.interval[1], int(_LAST)))
         if self.after is not None and place == _bin_of(self.after):
-            low = f"{self.after[1]:010d}"
+            low = position_key(self.after[1])
         pk = bin_key(ask.layer.generation, ask.lane, place)
         calls = map(call_of, self.table.query(pk, low, high))
         return [c for c in calls if self.selection.holds(c) and self.catalog.sees(ask.layer, c)]

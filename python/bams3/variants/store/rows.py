@@ -78,7 +78,7 @@ def _in_region(selection: Selection, numbers: Mapping[str, int]) -> Condition:
     number, (start, end) = numbers[selection.region.contig], selection.region.interval
     near = "calls.contig = ? AND pos >= ? AND pos < ? AND stop > ?"
     long = f"calls.contig = ? AND pos < ? AND stop > ? AND stop - pos > {LONG}"
-    first = max(0, start - LONG)
+    first = start - LONG
     return f"(({near}) OR ({long}))", [number, first, end, start, number, first, start]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bams3.variants.store.header import Header
-from bams3.variants.vcf import Call, trimmed
+from bams3.variants.vcf import TRANSITIONS, Call, substitution
 
 Key = tuple[str, str, str, int | None]
 """Sample, contig, kind, and whether it is a transition (1) or a transversion (0), for SNVs."""
@@ -14,15 +14,11 @@ Values = list[float]
 """Calls, then sum and number of QUAL, of depth, and of the allele fraction."""
 Tally = dict[Key, Values]
 
-_TRANSITIONS = {"AG", "GA", "CT", "TC"}
-
 
 def transition(call: Call) -> int | None:
-    """Return 1 for a transition, 0 for a transversion, None for what is no SNV."""
-    if call.kind != "snv":
-        return None
-    _, ref, alt = trimmed(0, call.ref.upper(), call.alt.upper())
-    return int(ref + alt in _TRANSITIONS)
+    """Return 1 for a transition, 0 for a transversion, None for other alleles."""
+    change = substitution(call.ref, call.alt)
+    return None if change is None else int(change in TRANSITIONS)
 
 
 def count(tally: Tally, call: Call) -> None:
