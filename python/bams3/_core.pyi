@@ -227,6 +227,16 @@ def decode_tile(
     Records on a contig that is not below `contigs` raise CorruptError.
     """
 
+class TileBlocks:
+    """All records of a tile in blocks as of `bgzf_store`, made a piece at a time.
+
+    Raises as `decode_tile`, some of it from `next` only.
+    """
+
+    def __new__(cls, core: bytes, rest: bytes, contigs: int) -> TileBlocks: ...
+    def next(self, size: int) -> bytes:
+        """Return the next whole blocks, of at least `size` bytes of records; empty at the end."""
+
 def count_tile(core: bytes, selection: Selection) -> int: ...
 
 # ---- statistics and index (stats.rs, index.rs) --------------------------------------------------

@@ -10,7 +10,7 @@ const HEADER: usize = 18;
 const FOOTER: usize = 8;
 const LARGEST: usize = 1 << 16;
 /// Bytes put into one block; leaves room for what does not compress. As htslib.
-const PAYLOAD: usize = 0xff00;
+pub const PAYLOAD: usize = 0xff00;
 const STORED_HEAD: usize = 5;
 /// What a stored block is longer than its payload.
 const STORED: usize = HEADER + STORED_HEAD + FOOTER;

@@ -8,6 +8,7 @@ pub mod cigar;
 pub mod codecs;
 pub mod columns;
 pub mod cut;
+pub mod decode;
 pub mod depth;
 mod depth_text;
 pub mod digest;

@@ -3,21 +3,21 @@
 //! Two sections: *core* has what tells where records lie and which they are; *rest* has all else, coded
 //! with the help of the core. See `docs/reference/format.md`.
 
-use crate::cigar::{SKIP, SOFT_CLIP};
 use crate::codecs::Effort;
 use crate::columns::derive::Derived;
 use crate::columns::sequence::{self, Sequences};
 use crate::columns::tags::Collected;
 use crate::columns::{cigar, mate, md, name, position, quality, rows, tags, Core, Row};
-use crate::error::{corrupt, Error, Result};
+use crate::decode::decode;
+use crate::error::{Error, Result};
 use crate::loss::{self, Loss};
-use crate::record::{bin_of, iterate};
+use crate::record::iterate;
 use crate::select::Selection;
 use crate::stats::Stats;
-use crate::stream::{Reader, Writer};
+use crate::stream::Writer;
 
 /// No tile has more records.
-const MAX_READS: usize = 1 << 20;
+pub const MAX_READS: usize = 1 << 20;
 
 /// How to code a tile.
 #[derive(Clone, Debug)]
@@ -174,116 +174,4 @@ fn starts(records: &[u8]) -> Result<Vec<(i32, u64)>> {
         at += 4 + record.bytes().len() as u64;
     }
     Ok(starts)
-}
-
-/// Decode a core section.
-pub fn decode_core(section: &[u8]) -> Result<Core> {
-    let mut input = Reader::new(section)?;
-    let count = input.count(MAX_READS)?;
-    let mut core = position::read(&mut input, count)?;
-    cigar::read(&mut input, &mut core)?;
-    Ok(core)
-}
-
-/// Number of selected records.
-pub fn count(core: &[u8], selection: &Selection) -> Result<usize> {
-    let core = decode_core(core)?;
-    Ok((0..core.count()).filter(|&record| selection.takes(&core, record)).count())
-}
-
-/// The selected records of a tile as a record stream. Contig numbers must be below `contigs`.
-pub fn decode(core: &[u8], rest: &[u8], selection: &Selection, contigs: i32) -> Result<Vec<u8>> {
-    let core = decode_core(core)?;
-    check_contigs(core.tid.iter().copied(), contigs)?;
-    let taken: Vec<bool> = (0..core.count()).map(|record| selection.takes(&core, record)).collect();
-    if !taken.contains(&true) {
-        return Reader::new(rest).map(|_| Vec::new());
-    }
-    let mut input = Reader::new(rest)?;
-    let mates = core.mates();
-    let mate_fields = mate::read(&mut input, &core, &mates)?;
-    check_contigs(mate_fields.iter().map(|mate| mate.tid), contigs)?;
-    let names = name::read(&mut input, &core)?;
-    let sequences = sequence::read(&mut input, &core)?;
-    let qualities = quality::read(&mut input, &core)?;
-    let mut tags = tags::read(&mut input, core.count())?;
-    let mut derived = Derived::new(&core, &mates, &sequences, &qualities);
-    let mut out = Vec::new();
-    for (record, taken) in taken.into_iter().enumerate() {
-        let start = out.len();
-        let fields =
-            Fields { core: &core, record, mate: mate_fields[record], name: names.get(record) };
-        fields.append_head(&mut out)?;
-        sequence::pack(sequences.bases(record), &mut out);
-        out.extend_from_slice(&qualities[sequences.start[record]..sequences.start[record + 1]]);
-        tags.append(record, &mut derived, &mut out)?;
-        fields.append_long_cigar(&mut out);
-        if taken {
-            close_record(&mut out, start)?;
-        } else {
-            out.truncate(start);
-        }
-    }
-    Ok(out)
-}
-
-fn check_contigs(mut tids: impl Iterator<Item = i32>, contigs: i32) -> Result<()> {
-    match tids.find(|&tid| tid < -1 || tid >= contigs) {
-        Some(tid) => Err(Error::corrupt(format!("a record is on contig {tid} of {contigs}"))),
-        None => Ok(()),
-    }
-}
-
-fn close_record(out: &mut [u8], start: usize) -> Result<()> {
-    let size = u32::try_from(out.len() - start - 4).map_err(|_| corrupt("a record is too long"))?;
-    out[start..start + 4].copy_from_slice(&size.to_le_bytes());
-    Ok(())
-}
-
-struct Fields<'a> {
-    core: &'a Core,
-    record: usize,
-    mate: mate::Mate,
-    name: &'a [u8],
-}
-
-impl Fields<'_> {
-    /// Everything before the bases, with a place for `block_size`.
-    fn append_head(&self, out: &mut Vec<u8>) -> Result<()> {
-        let (core, at) = (self.core, self.record);
-        let cigar = core.cigar(at);
-        let length = core.length[at] as i32;
-        let placeholder = [core.length[at] << 4 | SOFT_CLIP, (core.span(at) as u32) << 4 | SKIP];
-        let ops = if self.has_long_cigar() { &placeholder[..] } else { cigar };
-        out.extend_from_slice(&[0; 4]);
-        out.extend_from_slice(&core.tid[at].to_le_bytes());
-        out.extend_from_slice(&core.pos[at].to_le_bytes());
-        out.push(self.name.len() as u8 + 1);
-        out.push(core.mapq[at]);
-        out.extend_from_slice(&bin_of(core.pos[at].into(), core.end(at)).to_le_bytes());
-        out.extend_from_slice(&(ops.len() as u16).to_le_bytes());
-        out.extend_from_slice(&core.flag[at].to_le_bytes());
-        out.extend_from_slice(&length.to_le_bytes());
-        for field in [self.mate.tid, self.mate.pos, self.mate.template_length] {
-            out.extend_from_slice(&field.to_le_bytes());
-        }
-        out.extend_from_slice(self.name);
-        out.push(0);
-        ops.iter().for_each(|op| out.extend_from_slice(&op.to_le_bytes()));
-        Ok(())
-    }
-
-    fn has_long_cigar(&self) -> bool {
-        self.core.cigar(self.record).len() > usize::from(u16::MAX)
-    }
-
-    /// More operations than BAM can count lie in a tag (SAMv1 §4.2.2).
-    fn append_long_cigar(&self, out: &mut Vec<u8>) {
-        if self.has_long_cigar() {
-            let cigar = self.core.cigar(self.record);
-            out.extend_from_slice(b"CGBI");
-            out.extend_from_slice(&(cigar.len() as u32).to_le_bytes());
-            cigar.iter().for_each(|op| out.extend_from_slice(&op.to_le_bytes()));
-        }
-    }
 }

@@ -2,11 +2,14 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::bgzf::{bgzf_store, PAYLOAD};
 use crate::codecs::Effort;
+use crate::decode::{decode, Blocks};
 use crate::header::Header;
 use crate::loss::Loss;
+use crate::record::{iterate, Record};
 use crate::select::Selection;
-use crate::tile::{decode, encode, Options, Tile};
+use crate::tile::{encode, Options, Tile};
 
 const EFFORTS: [Effort; 3] = [Effort::Fast, Effort::Balanced, Effort::Small];
 
@@ -67,6 +70,38 @@ fn records_come_back() {
                 decode(&tile.core, &tile.rest, &Selection::all(), i32::MAX).unwrap() == records
             );
         }
+    }
+}
+
+#[test]
+fn records_are_taken_without_the_others() {
+    let records = records(8, 2_000);
+    let passed = |record: &Record| record.mapq() >= 30;
+    let wanted: Vec<u8> = iterate(&records)
+        .map(Result::unwrap)
+        .filter(passed)
+        .flat_map(|record| {
+            let size = (record.bytes().len() as u32).to_le_bytes();
+            [size.to_vec(), record.bytes().to_vec()].concat()
+        })
+        .collect();
+    let selection = Selection { min_mapq: 30, ..Selection::all() };
+    for effort in EFFORTS {
+        let tile = coded(&records, effort);
+        assert!(decode(&tile.core, &tile.rest, &selection, i32::MAX).unwrap() == wanted);
+    }
+}
+
+#[test]
+fn blocks_are_those_of_the_whole_stream() {
+    let records = records(9, 3_000);
+    let tile = coded(&records, Effort::Balanced);
+    for size in [0, 1, PAYLOAD, PAYLOAD + 1, 3 * PAYLOAD, 1 << 30] {
+        let mut blocks = Blocks::new(&tile.core, &tile.rest, i32::MAX).unwrap();
+        let next = || Some(blocks.next(size).unwrap()).filter(|piece| !piece.is_empty());
+        let pieces: Vec<Vec<u8>> = std::iter::from_fn(next).collect();
+        assert!(pieces.concat() == bgzf_store(&records));
+        assert!(pieces.len() == 1 || pieces[0].len() >= size);
     }
 }
 

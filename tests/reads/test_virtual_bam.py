@@ -284,24 +284,60 @@ def test_damage_stops_the_stream(source: Path, tmp_path: Path) -> None:
 def test_tiles_are_made_once_however_many_ask() -> None:
     cache, made, gate = TileCache(100), [], threading.Event()
 
-    def make() -> bytes:
+    def make() -> Iterator[bytes]:
         gate.wait(10)
         made.append(1)
-        return b"x" * 60
+        yield from (b"x" * 30, b"y" * 30)
 
-    got: list[bytes] = []
-    threads = [threading.Thread(target=lambda: got.append(cache.get("a", make))) for _ in range(8)]
+    got: list[list[bytes]] = []
+    read = lambda: got.append(list(cache.pieces("a", make)))  # noqa: E731
+    threads = [threading.Thread(target=read) for _ in range(8)]
     for thread in threads:
         thread.start()
     gate.set()
     for thread in threads:
         thread.join()
-    assert (len(made), got) == (1, [b"x" * 60] * 8)
-    assert cache.get("b", lambda: b"y" * 50) == b"y" * 50
-    assert cache.get("a", lambda: b"again") == b"again", "the limit drops the one used least lately"
-    with pytest.raises(ZeroDivisionError):
-        cache.get("c", lambda: bytes(1 // 0))
-    assert cache.get("c", lambda: b"c") == b"c"
+    assert (len(made), got) == (1, [[b"x" * 30, b"y" * 30]] * 8)
+    assert list(cache.pieces("b", lambda: iter([b"y" * 50]))) == [b"y" * 50]
+    assert "b" in cache and "a" not in cache, "the limit drops the one used least lately"
+
+
+def test_nobody_waits_for_a_slow_reader_of_a_tile() -> None:
+    cache, made = TileCache(100), []
+
+    def make() -> Iterator[bytes]:
+        for piece in (b"1", b"2", b"3"):
+            made.append(piece)
+            yield piece
+
+    slow = cache.pieces("a", make)
+    assert next(slow) == b"1" and made == [b"1"], "a piece is there before the others are made"
+    assert list(cache.pieces("a", make)) == [b"1", b"2", b"3"]
+    assert list(slow) == [b"2", b"3"] and made == [b"1", b"2", b"3"]
+    early = cache.pieces("b", make)
+    assert next(early) == b"1"
+    early.close()
+    assert "b" in cache and len(made) == 6, "who leaves early makes the rest"
+
+
+def test_tiles_that_cannot_be_made_are_not_held() -> None:
+    cache = TileCache(100)
+
+    def broken() -> Iterator[bytes]:
+        yield b"1"
+        raise CorruptError("broken")
+
+    first, second = cache.pieces("a", broken), cache.pieces("a", broken)
+    assert next(first) == next(second) == b"1"
+    with pytest.raises(CorruptError):
+        next(first)
+    with pytest.raises(CorruptError):
+        next(second)
+    early = cache.pieces("a", broken)
+    assert next(early) == b"1"
+    early.close()
+    assert "a" not in cache
+    assert list(cache.pieces("a", lambda: iter([b"c"]))) == [b"c"]
 
 
 # ---- as a file -----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from bams3 import _core
@@ -36,6 +36,8 @@ CACHE = 64 << 20
 _PAYLOAD = 65_280
 _BLOCK = _PAYLOAD + 31
 _PIECE = 1 << 20
+_FIRST = 256 << 10
+"""Bytes of records after which a reader gets the first of a tile."""
 _ONE_BY_ONE = 4
 _LARGEST_BATCH = 8
 
@@ -92,12 +94,12 @@ class VirtualBam:
             yield from _cut(_core.bgzf_store(self.head), 0, start, end)
         first = max(bisect_right(self._starts, start) - 1, 0)
         last = bisect_right(self._starts, end - 1, hi=len(self._places))
-        number = first - 1
-        for number, data in enumerate(self._tiles(range(first, last), left), first):
-            yield from _cut(data, self._starts[number], start, end)
-        if number + 1 < last:
-            return  # nobody wants more
-        yield from _cut(END_OF_FILE, self._starts[-1], start, end)
+        at = self._starts[first]
+        for data in self._tiles(range(first, last), left):
+            yield from _cut(data, at, start, end)
+            at += len(data)
+        if at == self._starts[last]:  # else nobody wants more
+            yield from _cut(END_OF_FILE, at, start, end)
 
     def tiles(self, tid: int, intervals: Sequence[Interval]) -> list[int]:
         """Return the tiles that can hold records of a contig in sorted, disjoint intervals.
@@ -109,7 +111,7 @@ class VirtualBam:
 
     def records(self, tile: int) -> bytes:
         """Return the record stream of a tile; raises as `read`."""
-        return _core.bgzf_inflate(self._tile(tile))
+        return _core.bgzf_inflate(b"".join(self._tile(tile)))
 
     def open(self) -> io.BufferedReader:
         """Open for reading, as a file on disk: `read`, `seek`, `tell`."""
@@ -119,13 +121,16 @@ class VirtualBam:
         for tile in tiles[:_ONE_BY_ONE]:
             if tile > tiles[0] and self._key(tile) not in self._cache and left():
                 return
-            yield self._tile(tile)
+            yield from self._tile(tile)
         if len(tiles) > _ONE_BY_ONE:
             yield from self._stream(tiles[_ONE_BY_ONE:])
 
-    def _tile(self, tile: int) -> bytes:
-        """Return the blocks of a tile."""
-        return self._cache.get(self._key(tile), lambda: self._made(self._sections([tile])[0]))
+    def _tile(self, tile: int) -> Iterator[bytes]:
+        """Yield the blocks of a tile, which are held for others."""
+        return self._cache.pieces(self._key(tile), partial(self._fresh, tile))
+
+    def _fresh(self, tile: int) -> Iterator[bytes]:
+        yield from self._made(self._sections([tile])[0])
 
     def _key(self, tile: int) -> tuple[str, str, int]:
         return self.etag, self.dataset.url, tile
@@ -135,19 +140,25 @@ class VirtualBam:
         with ThreadPoolExecutor(1, "bams3-fetch") as fetching:
             with ThreadPoolExecutor(1, "bams3-decode") as decoding:
                 for sections in ordered(fetching, self._sections, _batches(tiles), 1):
-                    yield from ordered(decoding, self._made, sections, 1)
+                    yield from ordered(decoding, self._whole, sections, 1)
 
     def _sections(self, tiles: Sequence[int]) -> list[Section]:
         places = [self._places[tile] for tile in tiles]
         return self.dataset.source.read(places, "both")
 
-    def _made(self, section: Section) -> bytes:
-        source = self.dataset.source
+    def _made(self, section: Section) -> Iterator[bytes]:
+        """Yield the blocks of a tile in pieces, the first while the others are not yet made."""
+        source, made = self.dataset.source, 0
         with source.naming(section.place):
-            records = source.decode(section)
-            if len(records) != section.place.bytes:
+            tile = _core.TileBlocks(section.core, section.rest, source.contigs)
+            while blocks := tile.next(_PIECE if made else _FIRST):
+                made += len(blocks)
+                yield blocks
+            if made != stored_size(section.place.bytes):
                 raise CorruptError("records of other sizes than the index says")
-        return _core.bgzf_store(records)
+
+    def _whole(self, section: Section) -> bytes:
+        return b"".join(self._made(section))
 
     # ---- the index -------------------------------------------------------------------------------
     @cached_property

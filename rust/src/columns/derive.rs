@@ -128,9 +128,8 @@ impl<'a> Derived<'a> {
 
     fn score(&self, record: usize) -> i64 {
         let range = self.sequences.start[record]..self.sequences.start[record + 1];
-        let counted =
-            |&quality: &u8| if (15..0xff).contains(&quality) { u32::from(quality) } else { 0 };
-        self.qualities[range].iter().map(counted).sum::<u32>().into()
+        // Runs whose sum fits into 16 bits, of which a register adds many at once.
+        self.qualities[range].chunks(256).map(|run| i64::from(sum_of_good(run))).sum()
     }
 
     /// 1-based. Reverse: the end and the clips behind it; forward: the start less the clips before it.
@@ -147,6 +146,12 @@ impl<'a> Derived<'a> {
                 - cigar.iter().take_while(is_clip).map(length).sum::<i64>()
         }
     }
+}
+
+/// Sum of the qualities of at least 15, of 256 at most.
+fn sum_of_good(qualities: &[u8]) -> u16 {
+    let counted = |&quality: &u8| if (15..0xff).contains(&quality) { quality } else { 0 };
+    qualities.iter().map(|quality| u16::from(counted(quality))).sum()
 }
 
 /// CIGAR as SAM text, `*` where there is none.

@@ -159,11 +159,18 @@ fn number(run: &mut usize, md: &mut Vec<u8>) {
     *run = 0;
 }
 
-pub fn put_number(value: usize, out: &mut Vec<u8>) {
-    if value >= 10 {
-        put_number(value / 10, out);
+pub fn put_number(mut value: usize, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
     }
-    out.push(b'0' + (value % 10) as u8);
+    out.extend_from_slice(&digits[at..]);
 }
 
 /// Write the mismatches of one run; returns how many there are.

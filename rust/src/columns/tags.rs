@@ -228,17 +228,31 @@ pub fn write(out: &mut Writer, all: &Collected, derived: &mut Derived) -> Vec<([
 
 enum Values {
     Integers { values: Vec<i64>, source: Option<Source> },
-    Text { exact: Vec<u8>, source: Option<Source>, others: strings::Strings, next: usize },
-    Arrays { counts: Vec<i64>, data: Vec<u8>, start: usize },
+    Text { exact: Vec<u8>, source: Option<Source>, others: strings::Strings },
+    Arrays { counts: Vec<i64>, data: Vec<u8> },
     Fixed(Vec<u8>),
 }
 
-/// Gives the tags of a tile back, record after record.
+/// The tags of a tile, which are given back record after record.
 pub struct Tags {
     lists: Vec<Vec<u8>>,
     list_of: Vec<usize>,
     columns_of: Vec<Vec<usize>>,
-    columns: Vec<(Values, usize)>,
+    columns: Vec<Values>,
+}
+
+/// How far the tags of a tile have been given back.
+pub struct Cursor {
+    columns: Vec<Place>,
+}
+
+/// Where in a column the next value is.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    /// Its number.
+    at: usize,
+    /// Where it begins, in a column of arrays; its number among those not derived, in one of text.
+    inner: usize,
 }
 
 fn mismatch() -> Error {
@@ -260,7 +274,7 @@ pub fn read(input: &mut Reader, count: usize) -> Result<Tags> {
         lists.iter().map(|list| columns_of(list, &mut keys)).collect();
     let mut counts = vec![0usize; keys.len()];
     list_of.iter().flat_map(|&list| &columns_of[list]).for_each(|&column| counts[column] += 1);
-    let read_one = |(&key, count): (&Key, usize)| Ok((Values::read(input, key, count)?, 0));
+    let read_one = |(&key, count): (&Key, usize)| Values::read(input, key, count);
     let columns = keys.iter().zip(counts).map(read_one).collect::<Result<Vec<_>>>()?;
     Ok(Tags { lists, list_of, columns_of, columns })
 }
@@ -298,15 +312,12 @@ impl Values {
                 let source = Source::of_text(name);
                 let exact = source.map_or(Ok(vec![0; count]), |_| input.exactly(count))?;
                 let others = exact.iter().filter(|&&exact| exact == 0).count();
-                Values::Text { exact, source, others: strings::read(input, others)?, next: 0 }
+                Values::Text { exact, source, others: strings::read(input, others)? }
             }
             b'B' => {
                 let counts = ints::read(input, count)?;
-                Values::Arrays {
-                    counts,
-                    data: read_planes(input, element_size(key[3]).unwrap_or(1))?,
-                    start: 0,
-                }
+                let data = read_planes(input, element_size(key[3]).unwrap_or(1))?;
+                Values::Arrays { counts, data }
             }
             kind => {
                 let size = fixed_size(kind).unwrap_or(1);
@@ -319,38 +330,36 @@ impl Values {
         })
     }
 
-    /// Append the next value, which is number `at` of the column and of record `record`.
+    /// Append the value at `place`, which is of record `record`.
     fn append(
-        &mut self,
+        &self,
         kind: &[u8],
-        at: usize,
+        place: Place,
         record: usize,
         derived: &mut Derived,
         out: &mut Vec<u8>,
     ) -> Result<()> {
+        let Place { at, inner } = place;
         match self {
             Values::Integers { values, source } => {
                 let base = source.map_or(0, |source| derived.integer(source, record));
                 let value = values[at].wrapping_add(base).to_le_bytes();
                 out.extend_from_slice(&value[..fixed_size(kind[0]).unwrap_or(4)]);
             }
-            Values::Text { exact, source, others, next } => {
+            Values::Text { exact, source, others } => {
                 if exact[at] == 0 {
-                    out.extend_from_slice(others.get(*next).ok_or_else(mismatch)?);
-                    *next += 1;
+                    out.extend_from_slice(others.get(inner).ok_or_else(mismatch)?);
                 } else {
                     let value = source.and_then(|source| derived.text(source, record));
                     out.extend_from_slice(value.ok_or_else(mismatch)?);
                 }
                 out.push(0);
             }
-            Values::Arrays { counts, data, start } => {
-                let count = u32::try_from(counts[at]).map_err(|_| mismatch())?;
-                let end = *start + count as usize * element_size(kind[1]).unwrap_or(1);
+            Values::Arrays { counts, data } => {
                 out.push(kind[1]);
-                out.extend_from_slice(&count.to_le_bytes());
-                out.extend_from_slice(data.get(*start..end).ok_or_else(mismatch)?);
-                *start = end;
+                out.extend_from_slice(&(counts[at] as u32).to_le_bytes());
+                let end = self.after(kind, place)?.inner;
+                out.extend_from_slice(data.get(inner..end).ok_or_else(mismatch)?);
             }
             Values::Fixed(data) => {
                 let size = fixed_size(kind[0]).unwrap_or(1);
@@ -359,23 +368,56 @@ impl Values {
         }
         Ok(())
     }
+
+    /// The place after another.
+    fn after(&self, kind: &[u8], Place { at, inner }: Place) -> Result<Place> {
+        let length = match self {
+            Values::Text { exact, .. } => usize::from(exact[at] == 0),
+            Values::Arrays { counts, .. } => {
+                let count = u32::try_from(counts[at]).map_err(|_| mismatch())?;
+                count as usize * element_size(kind[1]).unwrap_or(1)
+            }
+            _ => 0,
+        };
+        Ok(Place { at: at + 1, inner: inner + length })
+    }
 }
 
 impl Tags {
-    /// Append the tags of a record; records come in their order, each once.
+    /// Where the tags of the first record are.
+    pub fn cursor(&self) -> Cursor {
+        Cursor { columns: vec![Place::default(); self.columns.len()] }
+    }
+
+    /// Append the tags of the record at which the cursor stands, and go on to the next.
     pub fn append(
-        &mut self,
+        &self,
         record: usize,
+        cursor: &mut Cursor,
         derived: &mut Derived,
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        let list = self.list_of[record];
-        for (key, &column) in self.lists[list].chunks_exact(4).zip(&self.columns_of[list]) {
+        for (key, column) in self.of(record) {
             out.extend_from_slice(&key[..3]);
-            let (values, next) = &mut self.columns[column];
-            values.append(&key[2..], *next, record, derived, out)?;
-            *next += 1;
+            let (values, place) = (&self.columns[column], &mut cursor.columns[column]);
+            values.append(&key[2..], *place, record, derived, out)?;
+            *place = values.after(&key[2..], *place)?;
         }
         Ok(())
+    }
+
+    /// Go on to the next record.
+    pub fn skip(&self, record: usize, cursor: &mut Cursor) -> Result<()> {
+        for (key, column) in self.of(record) {
+            let place = &mut cursor.columns[column];
+            *place = self.columns[column].after(&key[2..], *place)?;
+        }
+        Ok(())
+    }
+
+    /// The keys and columns of the tags of a record.
+    fn of(&self, record: usize) -> impl Iterator<Item = (&[u8], usize)> {
+        let list = self.list_of[record];
+        self.lists[list].chunks_exact(4).zip(self.columns_of[list].iter().copied())
     }
 }

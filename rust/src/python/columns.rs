@@ -12,11 +12,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule, PyIterator};
 
 use crate::arrow::{text, Table};
+use crate::decode::decode_core;
 use crate::depth::{overlapping, Blocks, Depth, Filter, Run, Windows};
 use crate::error::{Error, Result};
 use crate::project::{project, Projection};
 use crate::record::iterate;
-use crate::tile::decode_core;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -6,7 +6,7 @@ use pyo3::types::{PyBytes, PyDict};
 use crate::codecs::Effort;
 use crate::error::{Error, Result};
 use crate::loss::{Loss, Qualities};
-use crate::{index, select, stats, tile};
+use crate::{decode, index, select, stats, tile};
 
 /// How to code tiles, and of how many reads and bytes at most.
 #[pyclass(frozen, module = "bams3._core")]
@@ -191,14 +191,34 @@ fn decode_tile<'py>(
 ) -> Result<Bound<'py, PyBytes>> {
     let all = select::Selection::all();
     let selection = selection.map_or(&all, |selection| &selection.inner);
-    let records = py.detach(|| tile::decode(core, rest, selection, contigs));
+    let records = py.detach(|| decode::decode(core, rest, selection, contigs));
     let records = records.map_err(Error::stored)?;
     Ok(PyBytes::new(py, &records))
 }
 
 #[pyfunction]
 fn count_tile(py: Python<'_>, core: &[u8], selection: &Selection) -> Result<usize> {
-    py.detach(|| tile::count(core, &selection.inner)).map_err(Error::stored)
+    py.detach(|| decode::count(core, &selection.inner)).map_err(Error::stored)
+}
+
+/// The BGZF blocks of a tile, without compression, made a piece at a time.
+#[pyclass(module = "bams3._core")]
+pub struct TileBlocks {
+    inner: decode::Blocks,
+}
+
+#[pymethods]
+impl TileBlocks {
+    #[new]
+    fn new(py: Python<'_>, core: &[u8], rest: &[u8], contigs: i32) -> Result<Self> {
+        let inner = py.detach(|| decode::Blocks::new(core, rest, contigs));
+        Ok(Self { inner: inner.map_err(Error::stored)? })
+    }
+
+    fn next<'py>(&mut self, py: Python<'py>, size: usize) -> Result<Bound<'py, PyBytes>> {
+        let piece = py.detach(|| self.inner.next(size)).map_err(Error::stored)?;
+        Ok(PyBytes::new(py, &piece))
+    }
 }
 
 /// Counts over records.
@@ -420,6 +440,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<TileRow>()?;
     module.add_class::<Tile>()?;
     module.add_class::<Selection>()?;
+    module.add_class::<TileBlocks>()?;
     module.add_class::<Stats>()?;
     module.add_class::<ChunkRow>()?;
     module.add_class::<TableRow>()?;
