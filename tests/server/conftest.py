@@ -89,6 +89,12 @@ def fill(url: str, folder: Path) -> None:
     store.close()
 
 
+class Nginx(Program):
+    """nginx, whose workers are processes of their own."""
+
+    leads = True
+
+
 @pytest.fixture(scope="session")
 def nginx(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of an nginx over that folder."""
@@ -111,7 +117,7 @@ def nginx(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[in
         if parent.stat().st_uid == folder.stat().st_uid and parent != Path("/"):
             parent.chmod(parent.stat().st_mode | 0o055)
     words = [program, "-c", str(place / "conf"), "-e", str(place / "log")]
-    with Program(place, words, port):
+    with Nginx(place, words, port):
         yield port
 
 

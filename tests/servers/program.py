@@ -40,6 +40,8 @@ class Program:
     """The path that is asked for until there is an answer."""
 
     scheme = "http"
+    leads = False
+    """Whether it starts processes of its own, which have to end with it."""
 
     def __init__(
         self,
@@ -51,7 +53,7 @@ class Program:
         self.folder, self.port = folder, port
         with open(folder / "out", "wb") as out:
             self._process = subprocess.Popen(
-                command, env=environ, cwd=folder, process_group=0,
+                command, env=environ, cwd=folder, process_group=0 if self.leads else None,
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out,
             )  # fmt: skip
         self._wait()
@@ -81,9 +83,11 @@ class Program:
         return True
 
     def close(self) -> None:
-        """Kill it and what it started: asked politely, some wait for their clients."""
-        if self._process.poll() is None:
+        """Kill it: asked politely, some wait for their clients."""
+        if self.leads:
             os.killpg(self._process.pid, signal.SIGKILL)
+        else:
+            self._process.kill()
         self._process.wait()
 
     def __enter__(self) -> Self:

@@ -184,6 +184,8 @@ def emulator() -> str | None:
 class Emulator(Program):
     """AWS's emulator with a function; it answers one invocation at a time."""
 
+    leads = True
+
     def __init__(self, folder: Path, environ: dict[str, str], timeout: int) -> None:
         port, back = free_port(), free_port()
         command = [
