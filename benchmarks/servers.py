@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.servers import versitygw
+from tests.servers.program import free_port
 
 from benchmarks import inputs
 from benchmarks.timing import BAMS3
@@ -68,7 +69,7 @@ def has_nginx() -> str | None:
 @contextmanager
 def nginx(place: Path, data: Path) -> Iterator[Running]:
     """Run nginx over a folder, as one would set it up for static files."""
-    port, conf = _free_port(), place / "nginx"
+    port, conf = free_port(), place / "nginx"
     conf.mkdir()
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     temporary = "".join(f"{kind}_temp_path {conf}/{kind};" for kind in kinds)
@@ -89,7 +90,7 @@ def nginx(place: Path, data: Path) -> Iterator[Running]:
 @contextmanager
 def htsget_rs(place: Path, store: versitygw.Versitygw) -> Iterator[Running]:
     """Run htsget-rs over the same bucket."""
-    port, config = _free_port(), place / "htsget.toml"
+    port, config = free_port(), place / "htsget.toml"
     config.write_text(
         f'ticket_server.addr = "127.0.0.1:{port}"\n'
         'data_server = "None"\n'
@@ -136,12 +137,6 @@ def environ(values: Mapping[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(kept)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait(port: int) -> None:

@@ -121,6 +121,7 @@ def _short(arn: str) -> str:
 
 
 def test_each_request_is_allowed_and_each_permission_is_needed(needs: set[Need]) -> None:
+    _calls_of_events_are_in_the_table()
     statements = policy(PLACE, SETTINGS)["Statement"]
     refused = {need for need in needs if not any(allowed(one, need) for one in statements)}
     assert refused == set()
@@ -135,7 +136,7 @@ def test_each_request_is_allowed_and_each_permission_is_needed(needs: set[Need])
     assert idle == []
 
 
-def test_the_calls_of_events_are_in_the_table(needs: set[Need], buckets: dict[str, str]) -> None:
+def _calls_of_events_are_in_the_table() -> None:
     store = open_calls(f"dynamodb://{PLACE.stem}")
     found = [*store.query(Selection(region=Region("chr2", 0, 9000)))]
     store.close()

@@ -138,10 +138,11 @@ def test_u4_a_resumed_run_keeps_its_patterns(job: Job) -> None:
     assert not [key for key in place.objects if key.endswith("png")]
 
 
-def test_u5_changed_files_go_up_again(job: Job) -> None:
+@pytest.mark.parametrize("data", [b"changed", b"!" * 1000], ids=["size", "time"])
+def test_u5_changed_files_go_up_again(job: Job, data: bytes) -> None:
     place = MemoryPlace()
     upload_run(job, place)
-    write(job.run / "Data/Intensities/BaseCalls/L001/C1.1/L001_1.cbcl", b"changed")
+    write(job.run / "Data/Intensities/BaseCalls/L001/C1.1/L001_1.cbcl", data)
     place.calls.clear()
     states: list[dict[str, object]] = []
     place.before = lambda _: states.append(record(job))
@@ -279,6 +280,8 @@ def test_a_manifest_in_the_run_is_not_uploaded(job: Job) -> None:
     place = MemoryPlace()
     upload_run(job, place)
     assert place.manifest(PREFIX)["run"] == NOVASEQ
+    assert place.calls.count(f"PUT {PREFIX}/bams3-manifest.json") == 1
+    assert {file["path"] for file in place.manifest(PREFIX)["files"]} == {*place.run(PREFIX)}
 
 
 def test_a_partial_record_of_s3_upload_is_continued(job: Job) -> None:
@@ -293,7 +296,7 @@ def test_a_partial_record_of_s3_upload_is_continued(job: Job) -> None:
     place.sent.clear()
     logs = job.log_dir / "old"
     old_log(logs, False, job.run, **etags)
-    write(job.run / "RunParameters.xml", "changed")
+    write(job.run / "RunParameters.xml", "<RunParameters>!")  # of the same size
     os.utime(job.run / "RunParameters.xml", (4e9, 4e9))
     assert upload_run(Job(job.run, "/runs", logs), place).completed
     expected = {"InterOp/QMetricsOut.bin", "Logs/run.log", "RunParameters.xml"}

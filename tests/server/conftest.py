@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +15,7 @@ from bams3.server.config import Config, RootConfig
 from bams3.storage import open_store
 from tests.server.running import Running, serving
 from tests.servers.fake_s3 import FakeS3
+from tests.servers.program import Program, free_port
 from tests.servers.versitygw import Versitygw
 
 CONTENT = random.Random(7).randbytes(1000)
@@ -90,6 +89,12 @@ def fill(url: str, folder: Path) -> None:
     store.close()
 
 
+class Nginx(Program):
+    """nginx, whose workers are processes of their own."""
+
+    leads = True
+
+
 @pytest.fixture(scope="session")
 def nginx(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of an nginx over that folder."""
@@ -97,9 +102,7 @@ def nginx(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[in
     if program is None:
         pytest.skip("nginx is not installed: apt-get install nginx")
     place = tmp_path_factory.mktemp("nginx")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     temporary = "".join(
         f"{kind}_temp_path {place}/{kind};"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -114,16 +117,8 @@ def nginx(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[in
         if parent.stat().st_uid == folder.stat().st_uid and parent != Path("/"):
             parent.chmod(parent.stat().st_mode | 0o055)
     words = [program, "-c", str(place / "conf"), "-e", str(place / "log")]
-    process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
-    for _ in range(100):
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            break
-        except OSError:
-            time.sleep(0.05)
-    yield port
-    process.terminate()
-    process.wait()
+    with Nginx(place, words, port):
+        yield port
 
 
 @pytest.fixture(scope="session")

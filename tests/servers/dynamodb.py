@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
+from tests.servers.moto import command as moto_command
+from tests.servers.program import Program, free_port
 from tests.servers.proxy import Fault, Handler
-from tests.servers.versitygw import free_port
 
 PROGRAM = Path(__file__).parents[2] / ".cache" / "dynalite" / "node_modules" / "dynalite" / "cli.js"
 KEEP = Path(__file__).with_name("keep_running.cjs")
@@ -30,29 +27,22 @@ def find() -> list[str] | None:
     return [node, "--require", str(KEEP), str(PROGRAM)] if node and PROGRAM.exists() else None
 
 
-def dynalite(log: Path, command: Sequence[str]) -> DynamoServer:
+def dynalite(folder: Path, command: Sequence[str]) -> DynamoServer:
     """Start dynalite."""
+    port = free_port()
     times = ("--createTableMs", "0", "--deleteTableMs", "0")
-    return DynamoServer(log, lambda port: [*command, "--host", "127.0.0.1", "--port", port, *times])
+    words = [*command, "--host", "127.0.0.1", "--port", str(port), *times]
+    return DynamoServer(folder, words, port)
 
 
-def moto(log: Path) -> DynamoServer:
+def moto(folder: Path) -> DynamoServer:
     """Start moto's server."""
-    program = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p"]
-    return DynamoServer(log, lambda port: [*program, port])
+    port = free_port()
+    return DynamoServer(folder, moto_command(port), port)
 
 
-class DynamoServer:
+class DynamoServer(Program):
     """A running server; the end of the `with` block stops it."""
-
-    def __init__(self, log: Path, command: Callable[[str], Sequence[str]]) -> None:
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        with open(log, "wb") as out:
-            self._process = subprocess.Popen(
-                command(str(port)), stdin=subprocess.DEVNULL, stdout=out, stderr=out
-            )
-        self._wait(log)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -63,30 +53,6 @@ class DynamoServer:
             "AWS_ACCESS_KEY_ID": "throw",
             "AWS_SECRET_ACCESS_KEY": "away",
         }
-
-    def _wait(self, log: Path) -> None:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(self.url, timeout=5).close()
-                return
-            except urllib.error.HTTPError:
-                return
-            except OSError:
-                if self._process.poll() is not None:
-                    break
-                time.sleep(0.1)
-        self.close()
-        raise RuntimeError(f"the server did not start: {log.read_text(errors='replace')[-2000:]}")
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 # ---- what DynamoDB does on bad days, for the fault proxy -----------------------------------------

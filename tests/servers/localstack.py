@@ -7,13 +7,10 @@ signatures, and it is slow: the tests of the storage layer have versitygw for th
 from __future__ import annotations
 
 import os
-import subprocess
-import time
 import urllib.request
 from pathlib import Path
-from typing import Self
 
-from tests.servers.versitygw import free_port
+from tests.servers.program import Program, free_port
 
 PYTHON = Path(__file__).parents[2] / ".cache" / "localstack" / "bin" / "python"
 _XMLNS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
@@ -25,41 +22,15 @@ def find() -> str | None:
     return str(PYTHON) if (PYTHON.parent.parent / ".ready").exists() else None
 
 
-class LocalStack:
+class LocalStack(Program):
     """The running server; the end of the `with` block stops it."""
 
+    ready = "/_localstack/health"
+
     def __init__(self, folder: Path, python: str) -> None:
-        self.folder = folder
-        self.port = free_port()
-        with open(folder / "out", "wb") as log:
-            self._process = subprocess.Popen(
-                [python, "-m", "localstack.runtime.main"],
-                env=self._environment(),
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        self._wait()
-
-    def _environment(self) -> dict[str, str]:
-        return {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.folder),
-            "TMPDIR": str(self.folder),
-            "FILESYSTEM_ROOT": str(self.folder / "root"),
-            "SERVICES": "s3",
-            "EAGER_SERVICE_LOADING": "1",
-            "GATEWAY_SERVER": "hypercorn",
-            "GATEWAY_LISTEN": f"127.0.0.1:{self.port}",
-            "DISABLE_EVENTS": "1",
-            "SKIP_SSL_CERT_DOWNLOAD": "1",
-            "S3_SKIP_SIGNATURE_VALIDATION": "0",
-        }
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        port = free_port()
+        words = [python, "-m", "localstack.runtime.main"]
+        super().__init__(folder, words, port, _settings(folder, port))
 
     @property
     def environ(self) -> dict[str, str]:
@@ -84,28 +55,21 @@ class LocalStack:
         urllib.request.urlopen(request, timeout=30).close()
         return f"s3://{name}"
 
-    def _wait(self) -> None:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"{self.url}/_localstack/health", timeout=5).close()
-                return
-            except OSError:
-                if self._process.poll() is not None:
-                    break
-                time.sleep(0.1)
-        self.close()
-        log = (self.folder / "out").read_text(errors="replace")[-2000:]
-        raise RuntimeError(f"LocalStack did not start: {log}")
 
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+def _settings(folder: Path, port: int) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "FILESYSTEM_ROOT": str(folder / "root"),
+        "SERVICES": "s3",
+        "EAGER_SERVICE_LOADING": "1",
+        "GATEWAY_SERVER": "hypercorn",
+        "GATEWAY_LISTEN": f"127.0.0.1:{port}",
+        "DISABLE_EVENTS": "1",
+        "SKIP_SSL_CERT_DOWNLOAD": "1",
+        "S3_SKIP_SIGNATURE_VALIDATION": "0",
+    }
 
 
 def _scope(region: str) -> str:

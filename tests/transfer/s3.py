@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import os
 from collections.abc import Sequence
@@ -20,10 +21,18 @@ def client() -> Any:
         response_checksum_validation="when_required",
         retries={"total_max_attempts": 2},
     )
-    session = botocore.session.Session()
-    return session.create_client(
-        "s3", endpoint_url=os.environ["AWS_ENDPOINT_URL_S3"], region_name="us-east-1", config=config
-    )
+    return _session().create_client(
+        "s3", config=config, region_name="us-east-1",
+        endpoint_url=os.environ["AWS_ENDPOINT_URL_S3"],
+        aws_access_key_id=os.environ["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=os.environ["AWS_SECRET_ACCESS_KEY"],
+    )  # fmt: skip
+
+
+@functools.cache
+def _session() -> botocore.session.Session:
+    """Return one session, which reads the description of S3 but once; it keeps no keys."""
+    return botocore.session.Session()
 
 
 def multipart(bucket: str, key: str, pieces: Sequence[bytes], **given: Any) -> str:

@@ -97,6 +97,12 @@ def test_parts_of_another_size_of_source_are_refused(size: int, more: int) -> No
         adopt(size, parts)
 
 
+def test_parts_smaller_than_s3_takes_give_no_plan_away() -> None:
+    """S3 would refuse to complete it, after all the rest had been sent."""
+    with pytest.raises(InputError, match="do not fit"):
+        adopt(3 * MIB, [Part(1, MIB, "")])
+
+
 def test_another_part_size_than_that_of_the_parts() -> None:
     parts = [Part(1, LEAST, ""), Part(2, LEAST, "")]
     with pytest.raises(PartSizeError) as caught:

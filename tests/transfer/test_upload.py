@@ -157,6 +157,21 @@ def test_skip_identical(bucket: Bucket, tmp_path: Path) -> None:
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     assert not upload(FileSource(path), bucket, "k", settings).skipped
     assert fetch(bucket, "k") == path.read_bytes()
+    time = path.stat().st_mtime_ns
+    path.write_bytes(data[:-1])
+    os.utime(path, ns=(time, time))  # of the same time, but cut
+    assert not upload(FileSource(path), bucket, "k", settings).skipped
+    assert fetch(bucket, "k") == data[:-1]
+
+
+def test_who_may_not_look_may_write_what_is_not_there(
+    faulty: Bucket, fault_proxy: FaultProxy, tmp_path: Path
+) -> None:
+    """S3 says 403 of an object that does not exist to who may not list."""
+    data = make_file(tmp_path / "f", 10)
+    fault_proxy.plan(fail(403, "AccessDenied"), match="HEAD")
+    assert not upload(FileSource(tmp_path / "f"), faulty, "k").skipped
+    assert fault_proxy.faults == 1 and fetch(faulty, "k") == data
 
 
 def test_an_object_that_appears_meanwhile_is_not_overwritten(

@@ -8,7 +8,7 @@ import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import pysam
@@ -245,7 +245,8 @@ def sam_lines(
 
 
 # ---- plain bcftools ------------------------------------------------------------------------------
-def plain(reference: str, *bams: str, gvcf: str = "", more: Sequence[str] = ()) -> list[str]:
+@cache
+def plain(reference: str, *bams: str, gvcf: str = "", more: tuple[str, ...] = ()) -> list[str]:
     """Return the records of one run of bcftools over whole files, normalised and sorted."""
     pileup = ["mpileup", "-d", "1000000", "-f", reference, "-a", "FORMAT/AD,FORMAT/DP", "-Ou"]
     call = ["call", "-m", *(["-g", gvcf] if gvcf else ["-v"]), *more, "-Ou"]

@@ -6,14 +6,12 @@ import json
 import os
 import shutil
 import signal
-import socket
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
@@ -23,6 +21,7 @@ from bams3.variants.call import call
 from bams3.variants.executors import LambdaExecutor
 from bams3.variants.handler import _arrived, lambda_handler
 from tests.servers.lambda_runtime import Lambda
+from tests.servers.program import Program, free_port
 from tests.variants.sample import Sample, plain, read_lines
 
 boto3 = pytest.importorskip("boto3")
@@ -182,42 +181,23 @@ def emulator() -> str | None:
     return str(beside) if beside.exists() else shutil.which("aws-lambda-rie")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Emulator:
+class Emulator(Program):
     """AWS's emulator with a function; it answers one invocation at a time."""
 
-    def __init__(self, environ: dict[str, str], timeout: int) -> None:
-        front, back = free_port(), free_port()
+    leads = True
+
+    def __init__(self, folder: Path, environ: dict[str, str], timeout: int) -> None:
+        port, back = free_port(), free_port()
         command = [
             str(emulator()),
-            *("--runtime-interface-emulator-address", f"127.0.0.1:{front}"),
+            *("--runtime-interface-emulator-address", f"127.0.0.1:{port}"),
             *("--runtime-api-address", f"127.0.0.1:{back}"),
             *(sys.executable, "-m", "awslambdaric", HANDLER),
         ]
         settings = {"AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout)}
         settings |= {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024", "LAMBDA_TASK_ROOT": str(ROOT)}
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self._process = subprocess.Popen(
-            command, env={**environ, **settings}, process_group=0, **quiet
-        )
-        self._client = client(f"http://127.0.0.1:{front}")
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", front)) == 0:
-                    return
-            time.sleep(0.05)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        super().__init__(folder, command, port, {**environ, **settings})
+        self._client = client(self.url)
 
     def invoke(self, **arguments: Any) -> Any:
         """Invoke by the name that the emulator knows, and take "f" for it."""
@@ -234,9 +214,9 @@ needs_emulator = pytest.mark.skipif(
 
 
 @needs_emulator
-def test_under_the_emulator_of_aws(bucket: str) -> None:
+def test_under_the_emulator_of_aws(bucket: str, tmp_path: Path) -> None:
     event = {"bucket": bucket.removeprefix("s3://"), "key": "x.bams3", "region": "chr2:1-9000"}
-    with Emulator(environ(bucket), 60) as server:
+    with Emulator(tmp_path, environ(bucket), 60) as server:
         for _ in range(2):  # cold and warm
             answer = server.ask(event)
             assert answer["statusCode"] == 200 and answer["body"]["variants"] > 5
@@ -252,7 +232,7 @@ def test_under_the_emulator_of_aws(bucket: str) -> None:
 @needs_emulator
 def test_batches_under_the_emulator(bucket: str, normal: Sample, tmp_path: Path) -> None:
     """A driver's shards; then the same as one batch, of which all is done already."""
-    with Emulator(environ(bucket), 60) as server:
+    with Emulator(tmp_path, environ(bucket), 60) as server:
         sent: list[dict[str, Any]] = []
 
         class Noting:
@@ -276,10 +256,12 @@ def test_batches_under_the_emulator(bucket: str, normal: Sample, tmp_path: Path)
 
 
 @needs_emulator
-def test_time_that_runs_out_under_the_emulator(bucket: str) -> None:
+def test_time_that_runs_out_under_the_emulator(bucket: str, tmp_path: Path) -> None:
     """The function gives up before it would be killed, and answers the next event, too."""
     event = {"bucket": bucket.removeprefix("s3://"), "key": "x.bam", "region": "chr2:1-9000"}
-    with Emulator(environ(bucket), 4) as server:  # less than what the handler keeps for itself
+    with Emulator(
+        tmp_path, environ(bucket), 4
+    ) as server:  # less than what the handler keeps for itself
         for _ in range(2):
             answer = server.ask(event)
             assert answer["errorType"] == "TooLargeError"

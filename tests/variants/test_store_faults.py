@@ -23,6 +23,7 @@ from bams3.variants.vcf import Call
 from tests.servers.dynamodb import DynamoServer, leave_unprocessed, refuse
 from tests.servers.proxy import FaultProxy, fail, reset
 from tests.variants.calls import SAMPLES, found, key_of, write_vcf
+from tests.variants.conftest import EVERY_STORE
 from tests.variants.stored import HEADER, Death, calls_of, count_items, die, dynamo, marks
 
 pytestmark = pytest.mark.usefixtures("tools")
@@ -100,6 +101,7 @@ def test_a_load_that_was_taken_for_dead_is_not_committed(
 
 
 # ---- several at a time ---------------------------------------------------------------------------
+@pytest.mark.parametrize("store", EVERY_STORE, indirect=True)
 def test_two_loads_at_once(store: Store, files: tuple[Path, Path]) -> None:
     """One of them is the last; of it everything is there, and nothing of the other."""
     children = [loader(path, store.url) for path in files]
