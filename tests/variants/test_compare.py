@@ -9,7 +9,7 @@ from pathlib import Path
 import pysam
 import pytest
 
-from bams3.errors import InputError, UsageError
+from bams3.errors import CorruptError, InputError, UsageError
 from bams3.reads.convert import convert
 from bams3.regions import Region
 from bams3.variants.call import call
@@ -73,6 +73,10 @@ def test_what_cannot_be_compared_is_said(normal: Sample, tmp_path: Path) -> None
         compare(normal.truth, other, normal.reference)
     with pytest.raises(UsageError, match="which sample"):
         compare(other, other, str(tmp_path / "r.fa"), sample="nobody")
+    cut = tmp_path / "cut.vcf.gz"
+    cut.write_bytes(Path(normal.truth).read_bytes()[:-28])
+    with pytest.raises(CorruptError, match="is cut off"):
+        compare(normal.truth, cut, normal.reference)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pysam
 import pytest
 
-from bams3.errors import InputError
+from bams3.errors import CorruptError, InputError
 from bams3.variants.load import load
 from bams3.variants.store import Selection, open_store
 from bams3.variants.vcf import Call
@@ -256,9 +256,52 @@ def test_files_that_cannot_be_loaded(vcf: Path, url: str, tmp_path: Path) -> Non
     for path, message in {**faults, tmp_path / "none": "No such file"}.items():
         done = bams3_("variants", "load", path, "--store", url)
         assert done.code == 1 and message in done.err, path
-    with pytest.raises(InputError, match="cannot be read"):
-        (tmp_path / "c.vcf.gz").write_bytes(vcf.read_bytes()[:3000])
+    (tmp_path / "c.vcf.gz").write_bytes(vcf.read_bytes()[:3000])
+    with pytest.raises(CorruptError, match="is cut off"):
         load(tmp_path / "c.vcf.gz", url)
+
+
+HEAD = """##fileformat=VCFv4.3
+##contig=<ID=c,length=1000>
+##INFO=<ID=END,Number=1,Type=Integer,Description="End">
+##INFO=<ID=SVTYPE,Number=1,Type=String,Description="Type">
+##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">
+##FORMAT=<ID=DP,Number=1,Type=Integer,Description="Depth">
+#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\ta
+"""
+
+
+def written(path: Path, *rows: str) -> Path:
+    path.write_text(HEAD + "".join("\t".join(row.split()) + "\n" for row in rows))
+    return path
+
+
+def test_a_file_cut_between_two_records_is_not_taken_for_a_whole_one(
+    url: str, tmp_path: Path
+) -> None:
+    rows = [f"c {pos} . A C 9 PASS . GT 0/1" for pos in range(1, 900)]
+    text, packed = written(tmp_path / "x.vcf", *rows), tmp_path / "x.bcf"
+    subprocess.run(["bcftools", "view", "-Ob", "-o", packed, text], check=True)
+    packed.write_bytes(packed.read_bytes()[:-28])
+    with pytest.raises(CorruptError, match="is cut off"):
+        load(packed, url)
+
+
+def test_calls_without_genotypes_are_not_taken_for_none(url: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no genotypes"):
+        load(written(tmp_path / "x.vcf", "c 5 . A C 9 PASS . DP 7"), url)
+
+
+def test_ends_are_kept_as_they_are(url: str, tmp_path: Path) -> None:
+    rows = (
+        "c 10 . ACG A 9 PASS SVTYPE=DEL;END=12 GT 0/1",
+        "c 20 . A <DEL> 9 PASS END=20;SVTYPE=DEL GT 0/1",
+        "c 30 . A <DEL> 9 PASS END=800 GT 1/1",
+        "c 40 . A C 9 PASS . GT 1/1",
+    )
+    load(written(tmp_path / "x.vcf", *rows), url)
+    lines = bams3_("variants", "query", "--store", url, "-o", "vcf").out.decode().splitlines()
+    assert [line for line in lines if line[0] != "#"] == ["\t".join(r.split()) for r in rows]
 
 
 # ---- the older project ---------------------------------------------------------------------------

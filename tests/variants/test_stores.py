@@ -19,8 +19,8 @@ from bams3.errors import InputError, NotFoundError, RegionError, UsageError
 from bams3.regions import Region
 from bams3.variants.load import load
 from bams3.variants.query import KINDS, Page, select
-from bams3.variants.store import Selection, Store, open_store
-from bams3.variants.store.pages import place_of
+from bams3.variants.store import Header, Selection, Store, open_store
+from bams3.variants.store.pages import page_after, place_of
 from bams3.variants.vcf import Call, kind_of
 from tests.variants.calls import CONTIGS, LONG, SAMPLES, Key, found, key_of, write_vcf
 from tests.variants.conftest import EVERY_STORE, STORES, new_store
@@ -377,3 +377,15 @@ def test_what_there_is_not_is_an_error(loaded: Store) -> None:
 def test_what_is_no_store(url: str) -> None:
     with pytest.raises(UsageError, match="is no store of calls"):
         open_store(url)
+
+
+def test_what_begins_before_the_first_base_is_found(store: Store) -> None:
+    """VCF gives telomeres the position 0."""
+    header = Header({"chr1": 300_000}, ("s",))
+    telomeres = [Call("s", "chr1", -1, ref, "A", genotype="0/1", end=len(ref) - 1)
+                 for ref in ("N", "NAC")]  # fmt: skip
+    first = Call("s", "chr1", 0, "A", "C", genotype="0/1", end=1)
+    store.replace(header, [*telomeres, first])
+    assert [*store.query(Selection())] == [*telomeres, first]
+    assert [*store.query(Selection(Region("chr1", 0, 1)))] == [telomeres[1], first]
+    assert [*store.query(Selection(), page=page_after(telomeres[0]))] == [telomeres[1], first]

@@ -14,6 +14,7 @@ from bams3.errors import InputError, UsageError
 from bams3.reads.query import bed_regions
 from bams3.regions import Interval, Region, by_contig
 from bams3.variants.callers import bcftools
+from bams3.variants.observed import check_whole
 from bams3.variants.pipes import run
 from bams3.variants.reference import open_reference
 from bams3.variants.tile import shared_folder
@@ -92,6 +93,7 @@ def compare(
         storage: How to reach stores.
 
     Raises:
+        CorruptError: A file is cut off.
         InputError: Records do not fit the reference; or calls and truth share no contig.
         UsageError: There are several samples, or none of that name.
     """

@@ -146,7 +146,7 @@ def _contigs(file: pysam.VariantFile, notes: Annotations | None, url: str) -> li
         found[contig], last = record.pos, contig
         if notes is not None:
             notes.note(contig, record.pos, record.info.get("BCSQ"))
-    if found and not has_genotypes:
+    if found and file.header.samples and not has_genotypes:
         raise InputError(
             f"{url}: has no genotypes (GT), so nobody can tell which sample carries what",
             "give calls with FORMAT/GT",

@@ -114,8 +114,8 @@ def _run(task: Task, folder: Path, deadline: float | None) -> _Counter:
         if task.caller.needs_files:
             _write_files(feeds, folder / _READS)
             feeds = {}
-        beside = (str(folder / name) for name in ("own.bed", "padded.bed", "ploidy"))
-        job = Job(names, path, *beside, str(task.shard[0].region))
+        own, padding, rules = (str(folder / n) for n in ("own.bed", "padded.bed", "ploidy"))
+        job = Job(names, path, own, padding, rules, str(task.shard[0].region))
         run(commands(task.caller, job), feeds, folder / _READS, f"../{_OUTPUT}", deadline)
     except TooLargeError as error:
         raise TooLargeError(
