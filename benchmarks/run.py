@@ -1,6 +1,6 @@
 """Print the tables of docs/concepts/performance.md, each figure beside its peer's.
 
-python benchmarks/run.py [sizes|speed|requests|lossy|transfer|serve|variants|all] [--write]
+python benchmarks/run.py [sizes|speed|requests|lossy|transfer|serve|variants|cohorts|all] [--write]
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 if not __package__:  # run as a script: its folder gives way to the root
     sys.path[0] = str(ROOT)
 PAGE = ROOT / "docs" / "concepts" / "performance.md"
-SECTIONS = ("sizes", "lossy", "requests", "speed", "transfer", "serve", "variants")
+SECTIONS = ("sizes", "lossy", "requests", "speed", "transfer", "serve", "variants", "cohorts")
 
 
 def main() -> None:
@@ -84,7 +84,7 @@ def _tables(section: str, args: argparse.Namespace) -> list:
         return module.tables(args)
     if section == "requests":
         return module.tables(args.tiles, args.rounds)
-    if section == "variants":
+    if section in ("variants", "cohorts"):
         return module.tables(args.rounds)
     return module.tables()
 
