@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from bams3 import _core
-from bams3.reads.to_bam import END_OF_FILE
+from bams3.reads.compressed import END_OF_FILE
 
 MIN_SHIFT = 14
 BAI_LEVELS = 5

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from bams3 import _core
 from bams3.errors import InputError
 
-_END_OF_FILE = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+END_OF_FILE = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+"""The empty block that ends a BGZF file (SAMv1 4.1.2)."""
 TRUNCATED = "the input is truncated: copy or write it again"
 
 
@@ -23,13 +24,13 @@ def bgzf_blocks(data: Iterator[bytes], name: str) -> Iterator[tuple[int, bytes]]
     for more in data:
         held = held + more if held else more
         whole = _whole(held, offset, name)
-        tail = (tail + held[max(0, whole - len(_END_OF_FILE)) : whole])[-len(_END_OF_FILE) :]
+        tail = (tail + held[max(0, whole - len(END_OF_FILE)) : whole])[-len(END_OF_FILE) :]
         if whole:
             yield offset, held[:whole]
         held, offset = held[whole:], offset + whole
     if held:
         raise InputError(f"{name}: the last BGZF block is cut off", TRUNCATED)
-    if tail != _END_OF_FILE:
+    if tail != END_OF_FILE:
         raise InputError(f"{name}: the BGZF end-of-file marker is missing", TRUNCATED)
 
 

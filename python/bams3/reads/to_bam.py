@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 from bams3 import _core
 from bams3.errors import NotFoundError, UsageError
 from bams3.reads import cram_writer, headers
+from bams3.reads.compressed import END_OF_FILE
 from bams3.reads.fetch import pools
 from bams3.reads.pipeline import ordered
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 FORMATS = ("bam", "sam", "cram")
 LEVEL = 6
 LARGEST_FOR_BAI = 1 << 29
-END_OF_FILE = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 Progress = Callable[[int], None]
 
 

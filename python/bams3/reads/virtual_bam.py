@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 from bams3 import _core
 from bams3.errors import CorruptError, UsageError
 from bams3.reads import bam_index, headers
+from bams3.reads.compressed import END_OF_FILE
 from bams3.reads.fetch import tiles_of
 from bams3.reads.pipeline import ordered
 from bams3.reads.tile_cache import TileCache
-from bams3.reads.to_bam import END_OF_FILE
 
 if TYPE_CHECKING:
     from bams3._core import TilePlace

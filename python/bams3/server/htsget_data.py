@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from bams3 import _core
 from bams3.errors import NotFoundError, RegionError
-from bams3.reads.to_bam import END_OF_FILE
+from bams3.reads.compressed import END_OF_FILE
 from bams3.regions import EVERYTHING, UNPLACED, Region, by_contig, merge_intervals, parse_region
 from bams3.server import children
 from bams3.server.htsget import OPEN, Asked, HtsgetError, Query, answer

@@ -15,6 +15,7 @@ from typing import BinaryIO, Protocol
 from bams3 import _core
 from bams3.config import StorageOptions
 from bams3.errors import CorruptError, InputError, NotFoundError
+from bams3.reads.compressed import END_OF_FILE
 from bams3.reads.dataset import Dataset
 from bams3.reads.dataset import open as open_dataset
 from bams3.reads.fetch import pools
@@ -30,7 +31,6 @@ _FIRST, _PART = 1 << 16, 4 << 20
 """Bytes of the first request, and of the last ones: each is twice as large as the one before."""
 _NEAR = 1 << 16
 _LARGEST_BLOCK = 1 << 16
-_END_OF_BAM = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _FIRST_POSITION = struct.Struct("<4xii")
 Intervals = Sequence[tuple[int, Sequence[Interval]]]
 """Contig numbers, ascending, with sorted and disjoint intervals."""
@@ -216,7 +216,7 @@ class BamFile(_File):
 
     def __init__(self, url: str, storage: StorageOptions | None) -> None:
         super().__init__(url, storage)
-        if self._get(max(0, self._size - len(_END_OF_BAM)), self._size) != _END_OF_BAM:
+        if self._get(max(0, self._size - len(END_OF_FILE)), self._size) != END_OF_FILE:
             raise InputError(
                 f"{url}: the end is missing: it is truncated, or not a BAM file",
                 "copy or write it again",

@@ -15,7 +15,7 @@ from bams3.config import StorageOptions
 from bams3.errors import CallError, ExistsError, InputError, NotFoundError, UsageError
 from bams3.storage import open_input
 from bams3.variants.callers import bcftools
-from bams3.variants.merge import publish
+from bams3.variants.merge import digest_of, publish
 from bams3.variants.objects import Object, blocks
 from bams3.variants.observed import observe
 from bams3.variants.pipes import run
@@ -88,7 +88,8 @@ def annotate(
         _annotated(folder, os.path.abspath(path), url, made, storage)
         index = _indexed(folder, made, lengths.values())
         records, annotated = _count(folder / made)
-        digest = publish(place.store, place.key, (folder / made, index))
+        publish(place.store, place.key, (folder / made, index))
+        digest = digest_of(folder / made)
         return AnnotateSummary(place.store.url_of(place.key), records, annotated, digest)
 
 

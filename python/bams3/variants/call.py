@@ -28,7 +28,7 @@ from bams3.variants.callers import Caller
 from bams3.variants.cost import Budget
 from bams3.variants.executors import processes
 from bams3.variants.job import Progress, Scatter, cut, earlier, make_task, weight
-from bams3.variants.merge import merged, publish
+from bams3.variants.merge import digest_of, merged, publish
 from bams3.variants.objects import blocks
 from bams3.variants.preflight import Prepared, prepare
 from bams3.variants.task import RECEIPT, Receipt, Task
@@ -132,13 +132,6 @@ def call(
     shards = cut(prepared, done, caller, count, tile_bases)
     job = Scatter(template, progress, ahead=2 * count, deadline=deadline, budget=budget)
     job.done = [*done]
-    summary: CallSummary
-
-    def described(digest: str) -> bytes:
-        nonlocal summary
-        summary = _summed(place, prepared, job.done, len(done), time.monotonic() - began, digest)
-        return json.dumps(_receipt(summary, template, prepared, job.done), indent=1).encode()
-
     try:
         if budget is not None:
             known = weight(prepared, (receipt.shard for receipt in done))
@@ -149,7 +142,10 @@ def call(
             with processes(count) as own:
                 job.run(shards, own)
         with merged(place.folder, job.done, prepared, caller, place.ending) as paths:
-            publish(place.store, place.key, paths, described)
+            digest, seconds = digest_of(paths[0]), time.monotonic() - began
+            summary = _summed(place, prepared, job.done, len(done), seconds, digest)
+            receipt = json.dumps(_receipt(summary, template, prepared, job.done), indent=1)
+            publish(place.store, place.key, paths, receipt.encode())
     finally:
         prepared.close()
     place.finish(job.done)

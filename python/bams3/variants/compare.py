@@ -14,7 +14,7 @@ from bams3.errors import InputError, UsageError
 from bams3.reads.query import bed_regions
 from bams3.regions import Interval, Region, by_contig
 from bams3.variants.callers import bcftools
-from bams3.variants.observed import check_whole
+from bams3.variants.objects import check_whole
 from bams3.variants.pipes import run
 from bams3.variants.reference import open_reference
 from bams3.variants.tile import shared_folder

@@ -18,8 +18,7 @@ from bams3.errors import CallError, InputError, NotFoundError, UsageError
 from bams3.regions import Region, by_contig, parse_region
 from bams3.variants.callers import bcftools
 from bams3.variants.genes import Annotations, Genes, read_genes
-from bams3.variants.objects import blocks, read_beside
-from bams3.variants.observed import check_whole
+from bams3.variants.objects import blocks, check_whole, read_beside
 from bams3.variants.pipes import run
 from bams3.variants.store import Header, open_store
 from bams3.variants.store.header import header_of

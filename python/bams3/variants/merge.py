@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import mmap
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -145,28 +145,27 @@ def _indexed(folder: Path, output: str, prepared: Prepared) -> Path:
     return folder / f"{output}.{kind}"
 
 
-def publish(
-    store: Store,
-    key: str,
-    paths: tuple[Path, Path],
-    receipt: Callable[[str], bytes] | None = None,
-) -> str:
-    """Put the index, a receipt, then the calls into place. Return the SHA-256 of the calls.
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
-    A receipt names that digest: it says nothing of calls that are still there from before.
+
+def publish(store: Store, key: str, paths: tuple[Path, Path], receipt: bytes = b"") -> None:
+    """Put the index, a receipt, then the calls into place.
+
+    The receipt names the digest of the calls: it says nothing of those still there from before.
 
     Args:
         store: Where to.
         key: Of the calls.
         paths: Calls and index.
-        receipt: Returns the receipt, given the digest.
+        receipt: What is known of the calls; none where empty.
     """
     calls, index = paths
+    store.put(f"{key}{index.suffix}", index.read_bytes())
+    if receipt:
+        store.put(f"{key}{RECEIPT}", receipt)
     with open(calls, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        store.put(f"{key}{index.suffix}", index.read_bytes())
-        if receipt is not None:
-            store.put(f"{key}{RECEIPT}", receipt(digest))
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data, memoryview(data) as view:
             store.put(key, view)
-    return digest

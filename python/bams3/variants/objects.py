@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 from bams3.config import StorageOptions
+from bams3.errors import CorruptError
+from bams3.reads.compressed import END_OF_FILE
 from bams3.storage import Head, Store, open_input, open_store
 
 _BLOCK = 1 << 20
+_BGZF_MAGIC = b"\x1f\x8b\x08\x04"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +57,14 @@ def blocks(url: str, storage: StorageOptions | None) -> Iterator[bytes]:
     with open_input(url, storage) as source:
         while block := source.read(_BLOCK):
             yield block
+
+
+def check_whole(url: str, storage: StorageOptions | None) -> None:
+    """Check that a compressed file has its end. Raises CorruptError, NotFoundError."""
+    file = Object.at(url, storage)
+    with closing(file):
+        size = file.head().size
+        if size < len(END_OF_FILE) or file.get(0, len(_BGZF_MAGIC)) != _BGZF_MAGIC:
+            return
+        if file.get(size - len(END_OF_FILE), size) != END_OF_FILE:
+            raise CorruptError(f"{url}: is cut off, it has no end marker", "copy it again")

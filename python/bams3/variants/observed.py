@@ -6,7 +6,7 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bams3 import _core
 from bams3.config import StorageOptions
-from bams3.errors import CorruptError, InputError
+from bams3.errors import InputError
 from bams3.variants.genes import Annotations, Told
-from bams3.variants.objects import Object, blocks
+from bams3.variants.objects import blocks, check_whole
 from bams3.variants.pipes import Feeder
 from bams3.variants.store import Selection, Store
 from bams3.variants.vcf import Call, open_vcf
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     import pysam
 
 _NO_VARIANTS = {".", "*", "<*>", "<NON_REF>", "<X>"}
-_BGZF_MAGIC = b"\x1f\x8b\x08\x04"
-_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
 
 class Variant(NamedTuple):
@@ -116,17 +114,6 @@ def _opened(url: str, storage: StorageOptions | None) -> Iterator[pysam.VariantF
             raise InputError(error.message.replace(str(path), url), error.hint) from error
         finally:
             feeder.close()
-
-
-def check_whole(url: str, storage: StorageOptions | None) -> None:
-    """Check that a compressed file has its end. Raises CorruptError, NotFoundError."""
-    file = Object.at(url, storage)
-    with closing(file):
-        size = file.head().size
-        if size < len(_BGZF_END) or file.get(0, len(_BGZF_MAGIC)) != _BGZF_MAGIC:
-            return
-        if file.get(size - len(_BGZF_END), size) != _BGZF_END:
-            raise CorruptError(f"{url}: is cut off, it has no end marker", "copy it again")
 
 
 def _of_file(file: pysam.VariantFile, url: str) -> Sites:

@@ -330,7 +330,7 @@ impl Values {
         })
     }
 
-    /// Append the value at `place`, which is of record `record`.
+    /// Append the value at `place`, which is of record `record`, and return the place after it.
     fn append(
         &self,
         kind: &[u8],
@@ -338,8 +338,8 @@ impl Values {
         record: usize,
         derived: &mut Derived,
         out: &mut Vec<u8>,
-    ) -> Result<()> {
-        let Place { at, inner } = place;
+    ) -> Result<Place> {
+        let (Place { at, inner }, after) = (place, self.after(kind, place)?);
         match self {
             Values::Integers { values, source } => {
                 let base = source.map_or(0, |source| derived.integer(source, record));
@@ -358,15 +358,14 @@ impl Values {
             Values::Arrays { counts, data } => {
                 out.push(kind[1]);
                 out.extend_from_slice(&(counts[at] as u32).to_le_bytes());
-                let end = self.after(kind, place)?.inner;
-                out.extend_from_slice(data.get(inner..end).ok_or_else(mismatch)?);
+                out.extend_from_slice(data.get(inner..after.inner).ok_or_else(mismatch)?);
             }
             Values::Fixed(data) => {
                 let size = fixed_size(kind[0]).unwrap_or(1);
                 out.extend_from_slice(&data[at * size..(at + 1) * size]);
             }
         }
-        Ok(())
+        Ok(after)
     }
 
     /// The place after another.
@@ -400,8 +399,7 @@ impl Tags {
         for (key, column) in self.of(record) {
             out.extend_from_slice(&key[..3]);
             let (values, place) = (&self.columns[column], &mut cursor.columns[column]);
-            values.append(&key[2..], *place, record, derived, out)?;
-            *place = values.after(&key[2..], *place)?;
+            *place = values.append(&key[2..], *place, record, derived, out)?;
         }
         Ok(())
     }
