@@ -93,6 +93,26 @@ fn records_are_taken_without_the_others() {
 }
 
 #[test]
+fn texts_that_are_derived_stand_among_others() {
+    let header = Header::new(b"@SQ\tSN:c\tLN:100000\n", None).unwrap();
+    let mut text = String::new();
+    for at in 0..60 {
+        let told = if at % 3 == 0 { format!("{at}M") } else { "10M".to_owned() };
+        let (flag, other) = if at % 2 == 0 { (99, at + 2) } else { (147, at) };
+        text += &format!(
+            "r{}\t{flag}\tc\t{}\t60\t10M\t=\t{other}\t0\tACGTACGTAC\tFFFFFFFFFF\tMC:Z:{told}\n",
+            at / 2,
+            at + 1,
+        );
+    }
+    let records = crate::sam::parse_sam(text.as_bytes(), &header, 1).unwrap().data;
+    for effort in EFFORTS {
+        let tile = coded(&records, effort);
+        assert!(decode(&tile.core, &tile.rest, &Selection::all(), i32::MAX).unwrap() == records);
+    }
+}
+
+#[test]
 fn blocks_are_those_of_the_whole_stream() {
     let records = records(9, 3_000);
     let tile = coded(&records, Effort::Balanced);

@@ -8,6 +8,7 @@ import random
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pysam
@@ -279,6 +280,13 @@ def test_damage_stops_the_stream(source: Path, tmp_path: Path) -> None:
             b"".join(bam.read())
         with pytest.raises(CorruptError):
             b"".join(bam.read(bam._starts[1], bam._starts[1] + 1))
+
+
+def test_a_tile_that_is_not_as_long_as_the_index_says_stops_the_stream(bam: VirtualBam) -> None:
+    first, second = bam._sections([0])[0], bam._sections([1])[0]
+    assert first.place.bytes != second.place.bytes
+    with pytest.raises(CorruptError, match="other sizes than the index says"):
+        b"".join(bam._made(replace(first, place=second.place)))
 
 
 def test_tiles_are_made_once_however_many_ask() -> None:

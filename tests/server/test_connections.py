@@ -101,6 +101,17 @@ def test_an_upgrade_is_not_taken(local: Running) -> None:
     assert status(found) == 200 and found.endswith(CONTENT)
 
 
+@pytest.mark.parametrize("request_", [GET + b"Connection: close\r\n\r\n", b"no HTTP\r\n\r\n"])
+def test_headers_of_every_answer(local: Running, request_: bytes) -> None:
+    head = local.raw(request_).partition(b"\r\n\r\n")[0].split(b"\r\n")
+    for line in (
+        b"X-Content-Type-Options: nosniff", b"Referrer-Policy: no-referrer",
+        b"Cross-Origin-Opener-Policy: same-origin", b"Vary: Origin, Authorization",
+    ):  # fmt: skip
+        assert head.count(line) == 1
+    assert sum(line.startswith(b"Date: ") for line in head) == 1
+
+
 def test_continue_does_not_break_into_an_answer(local: Running) -> None:
     later = GET + b"Expect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\nab"
     found = local.raw(GET + b"\r\n" + later)
