@@ -285,8 +285,9 @@ def test_a_table_that_aws_has_not_counted_yet_is_kept(aws: Aws, settings: Settin
     def old(parsed: dict[str, dict[str, int]], **_: object) -> None:
         parsed["Table"]["ItemCount"] = 0
 
-    aws.session.events.register("after-call.dynamodb.DescribeTable", old)
-    kept = cleanup(aws, "calling").after
+    later = Aws()
+    later.session.events.register("after-call.dynamodb.DescribeTable", old)
+    kept = cleanup(later, "calling").after
     assert [found.kind for found in kept] == ["table"]
 
 
