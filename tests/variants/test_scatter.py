@@ -90,7 +90,7 @@ def test_several_samples_are_called_together(normal: Sample, out: Path, tmp_path
 def test_ploidy_and_thresholds(normal: Sample, out: Path) -> None:
     expected = [
         line
-        for line in plain(normal.reference, normal.bam, more=("--ploidy", "1"))
+        for line in plain(normal.reference, normal.bam, more=["--ploidy", "1"])
         if int(line.split("\t")[9].split(":")[2]) >= 30
     ]
     call([normal.bam], normal.reference, out, caller=Caller(ploidy="1", min_depth=30))
