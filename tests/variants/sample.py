@@ -246,7 +246,10 @@ def sam_lines(
 
 # ---- plain bcftools ------------------------------------------------------------------------------
 def plain(reference: str, *bams: str, gvcf: str = "", more: Sequence[str] = ()) -> list[str]:
-    """Return the records of one run of bcftools over whole files, normalised and sorted."""
+    """Return the records of one run of bcftools over whole files, normalised and sorted.
+
+    They are kept by the names of the files: what is written anew needs another name.
+    """
     return [*_plain(reference, bams, gvcf, tuple(more))]
 
 
