@@ -142,7 +142,7 @@ demo: setup  ## simulate reads, stream them in, query, stats, get the BAM back, 
 	@PATH="$(abspath $(BIN)):$$PATH" recipes/demo.sh
 
 test: setup localstack dynalite $(EMULATOR)  ## all tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 4 --dist worksteal
 	cargo test --quiet --release --manifest-path rust/Cargo.toml
 
 lint: $(STAMP)  ## ruff, mypy, rustfmt, clippy

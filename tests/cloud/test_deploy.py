@@ -17,6 +17,7 @@ from bams3.cloud.deploy import deploy
 from bams3.cloud.deployment import Deployment, Settings
 from bams3.cloud.plan import plan
 from bams3.cloud.policy import policy
+from bams3.cloud.resource import pairs
 from bams3.cloud.status import status
 from bams3.errors import (
     ExistsError,
@@ -253,6 +254,40 @@ def test_data_are_kept_unless_that_is_asked_for(aws: Aws, settings: Settings) ->
     assert steps["bucket"] == steps["table"] == "kept" and steps["function"] == "created"
     cleanup(aws, "calling", data=True)
     assert everything() == set()
+
+
+@pytest.mark.parametrize("last", ["marker", "upload", "version"])
+def test_the_last_trace_of_data_keeps_the_bucket(last: str, aws: Aws) -> None:
+    """A marker says that something was deleted, and an upload may be finished."""
+    s3, bucket = client("s3"), {"Bucket": PLACE.bucket}
+    s3.create_bucket(**bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_bucket_tagging(**bucket, Tagging={"TagSet": pairs(PLACE.tags)})
+    s3.put_bucket_versioning(**bucket, VersioningConfiguration={"Status": "Enabled"})
+    if last == "upload":
+        s3.create_multipart_upload(**bucket, Key="samples/y.bam")
+    else:
+        version = s3.put_object(**bucket, Key="samples/x.bam", Body=b"")["VersionId"]
+        s3.delete_object(**bucket, Key="samples/x.bam")
+        if last == "marker":
+            s3.delete_object(**bucket, Key="samples/x.bam", VersionId=version)
+    assert [found.kind for found in cleanup(aws, "calling").after] == ["bucket"]
+    cleanup(aws, "calling", data=True)
+    assert everything() == set()
+
+
+def test_a_table_that_aws_has_not_counted_yet_is_kept(aws: Aws, settings: Settings) -> None:
+    """AWS counts items every six hours; moto at once, so its answer is made as old."""
+    deploy(aws, "calling", settings)
+    row = {name: {"S": "x"} for name in ("pk", "sk")}
+    client("dynamodb").put_item(TableName="bams3-calling", Item=row)
+
+    def old(parsed: dict[str, dict[str, int]], **_: object) -> None:
+        parsed["Table"]["ItemCount"] = 0
+
+    later = Aws()
+    later.session.events.register("after-call.dynamodb.DescribeTable", old)
+    kept = cleanup(later, "calling").after
+    assert [found.kind for found in kept] == ["table"]
 
 
 def test_more_versions_than_a_request_takes(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:

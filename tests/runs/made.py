@@ -118,6 +118,7 @@ class MemoryPlace:
         self.bucket = bucket
         self.objects: dict[str, bytes] = {}
         self.sent: list[str] = []
+        self.unfinished: list[str] = []
         self.fail: set[str] = set()
         self.before: Callable[[str], None] = lambda _: None
         self.calls: list[str] = []
@@ -126,6 +127,7 @@ class MemoryPlace:
     def send(
         self, files: Sequence[tuple[Path, str]], exists: str, unfinished: str, done: Done
     ) -> None:
+        self.unfinished.append(unfinished)
         for path, key in files:
             self.before(key)
             done(key, self._send(path, key, exists))

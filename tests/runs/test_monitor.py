@@ -287,6 +287,19 @@ def test_u17_a_bad_sample_sheet_is_told_once(
     assert slack.messages[1:] == [f"{warning}{run.name}: the sample sheet SampleSheet.csv is empty"]
 
 
+def test_what_slack_did_not_take_is_told_again(
+    tmp_path: Path, buckets: Buckets, slack: Slack
+) -> None:
+    run = make_run(tmp_path / "seq", samples=None)
+    settings = config(tmp_path, entry(run.parent), slack_alert_webhook=slack.url)
+    slack.status = 500
+    monitor(settings, buckets)
+    slack.status = 200
+    for _ in range(2):
+        monitor(settings, buckets)
+    assert len(slack.messages) == 2 and slack.messages[0] == slack.messages[1]
+
+
 # ---- before anything is uploaded ---------------------------------------------------------------
 
 

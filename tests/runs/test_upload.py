@@ -200,6 +200,8 @@ def test_files_that_appear_change_and_vanish_meanwhile(job: Job) -> None:
     summary = upload_run(job, place)
     assert seen and summary.completed and not summary.failed
     assert place.run(PREFIX) == contents(job.run)
+    # What is unfinished of a file that has changed since cannot be taken up.
+    assert place.unfinished[0] == "resume" and place.unfinished[-1] == "restart"
 
 
 @pytest.mark.parametrize("leave", [True, False])

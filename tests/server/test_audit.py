@@ -6,6 +6,7 @@ import json
 import re
 import stat
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -15,9 +16,12 @@ import pytest
 
 from bams3.errors import CorruptError, InputError
 from bams3.reads.convert import convert
+from bams3.server.app import Access
 from bams3.server.audit import AuditLog, verify
 from bams3.server.auth import Token, User, digest_of
+from bams3.server.cache import BlockCache
 from bams3.server.loci import build, contig_names, fasta_loci
+from bams3.server.roots import open_root
 from tests.reads.sample import make_bam
 from tests.server.running import Running, serving
 from tests.server.test_clients import run
@@ -274,3 +278,18 @@ def test_without_its_log_the_server_serves_nothing(genomics: Path, tmp_path: Pat
                 break
         assert answer.status == 503 and b"audit" in answer.body
         assert server.ask("/healthz").status == 503
+
+
+def test_loci_are_of_what_was_sent(genomics: Path, tmp_path: Path) -> None:
+    """A client that left early has not seen the rest of what it asked for."""
+    log, size = tmp_path / "audit.jsonl", (genomics / "ref.fa").stat().st_size
+    with (
+        closing(open_root("r", str(genomics), BlockCache())) as root,
+        closing(AuditLog(log)) as audit,
+    ):
+        access = Access("ada", "", "GET", root, "ref.fa", "e", 206, ((100, 200), (5_000, size)))
+        for sent in (50, 100 + 600, 100 + size - 5_000):
+            audit.note(access, sent, False)
+    part, more, whole = (entry["loci"] for entry in lines(log))
+    assert [int(loci[-1].rpartition("-")[2]) // 1_000 for loci in (part, more)] == [0, 5]
+    assert len(part) == 1 and len(more) == 2 and {text.split(":")[0] for text in whole} > {"chr1"}

@@ -7,6 +7,7 @@ import hmac
 import json
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from bams3.server.messages import Refusal
 from tests.server.conftest import CONTENT
 from tests.server.running import Running, serving
 from tests.servers.files import FileServer
+from tests.servers.threaded import Server
 
 ISSUER, AUDIENCE = "https://login.example.org", "bams3"
 KEY = rsa.generate_private_key(65537, 2048)
@@ -127,6 +129,25 @@ def test_an_issuer_that_is_down(server: Running, issuer: FileServer) -> None:
     assert server.ask("/healthz").status == 200
 
 
+def test_an_issuer_that_points_elsewhere_is_not_followed(folder: Path, issuer: FileServer) -> None:
+    """Whoever can place a redirect there would name the keys that are believed."""
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", f"{issuer.url}/keys")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with Server(Elsewhere) as moved:
+        oidc = Oidc(ISSUER, AUDIENCE, f"{moved.url}/keys")
+        with serving(("r", str(folder)), oidc=oidc) as server:
+            assert ask(server, signed(claims())) == 503
+    assert not issuer.queries
+
+
 # ---- links ---------------------------------------------------------------------------------------
 def test_links(folder: Path) -> None:
     from tests.server.test_security import TOKENS
@@ -144,10 +165,12 @@ def test_links(folder: Path) -> None:
         other = Links().ticket(User("ada"), [PATH], 60)
         name, payload, mac = ticket.split(".")
         forged = base64.urlsafe_b64encode(b'{"u":"eve","p":["/files/r/x.bam"],"e":9e9,"m":["GET"]}')
+        unknown = hmac.digest(b"", b"1." + forged, "sha256")  # a key that is not there is no secret
+        nobody = f"1.{forged.decode()}.{base64.urlsafe_b64encode(unknown).decode().rstrip('=')}"
         for wrong in (
             other, f"{name}.{payload}.", f"{name}.{payload}.{mac[:-2]}AA", f"1.{payload}.{mac}",
             f"{name}.{forged.decode()}.{mac}", "x", "..", f".{payload}.{mac}", "a.b.c",
-            "%C3%A9.b.c", "0.%C3%A9.c",
+            "%C3%A9.b.c", "0.%C3%A9.c", nobody,
         ):  # fmt: skip
             assert server.ask(f"{PATH}?ticket={wrong}").status == 401, wrong
 

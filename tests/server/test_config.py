@@ -121,11 +121,22 @@ def test_all_problems_are_listed(file: Path) -> None:
     assert len(lines) == len(PROBLEMS)
 
 
-def test_secrets_are_for_their_owner(file: Path) -> None:
+@pytest.mark.parametrize("mode", [0o640, 0o620, 0o604])
+def test_secrets_are_for_their_owner(file: Path, mode: int) -> None:
     file.write_text(GOOD)
-    file.chmod(0o644)
+    file.chmod(mode)
     with pytest.raises(UsageError, match="chmod 600"):
         read(file)
+
+
+def test_a_list_of_no_roots_or_regions_gives_none(file: Path) -> None:
+    """Only who has no list at all has everything."""
+    text = f'[[root]]\nname = "x"\nurl = "/y"\n[[token]]\nuser = "ada"\nsha256 = "{"0" * 64}"\n'
+    file.write_text(text)
+    assert (read(file).tokens[0].user.roots, read(file).tokens[0].user.regions) == (None, None)
+    file.write_text(f"{text}roots = []\nregions = []\n")
+    user = read(file).tokens[0].user
+    assert (user.roots, user.regions) == (frozenset(), ())
 
 
 def test_no_file_and_no_toml(file: Path) -> None:

@@ -40,6 +40,12 @@ def test_keep_alive_and_pipelining(local: Running) -> None:
     ]  # fmt: skip
 
 
+def test_requests_ahead_are_bounded(local: Running) -> None:
+    """What is under way is answered; who asks for too much at once is not heard any more."""
+    found = local.raw((GET + b"\r\n") * 40)
+    assert 1 <= found.count(b"HTTP/1.1 200") <= 17
+
+
 def test_http_1_0_closes(local: Running) -> None:
     found = local.raw(b"GET /files/r/x.bam HTTP/1.0\r\nHost: localhost\r\n\r\n")
     assert found.endswith(CONTENT)

@@ -14,6 +14,7 @@ import pytest
 
 from bams3.config import StorageOptions
 from bams3.errors import StorageError
+from bams3.server import remote
 from bams3.server.cache import BLOCK, BlockCache
 from bams3.server.limits import Limits
 from bams3.server.remote import LARGEST_WINDOW
@@ -118,6 +119,40 @@ def test_one_client_does_not_take_all(bucket: dict[str, Blob]) -> None:
             for client in slow:
                 client.close()
             wait_until(lambda: server.ask(PATH, {"Range": "bytes=0-9"}).status == 206)
+
+
+def test_another_version_is_seen_soon(
+    server: Running, bucket: dict[str, Blob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "HEAD_SECONDS", 0.2)
+    assert server.ask(PATH, {"Range": "bytes=0-9"}).headers["ETag"] == '"one"'
+    bucket["x.bam"] = Blob(LARGE[::-1], '"two"')
+    wait_until(lambda: server.ask(PATH, {"Range": "bytes=0-9"}).headers["ETag"] == '"two"', 5.0)
+    assert server.ask(PATH, {"Range": "bytes=0-9"}).body == LARGE[::-1][:10]
+
+
+def test_indexes_leave_half_of_the_cache_to_data() -> None:
+    cache = BlockCache(8 * BLOCK)
+
+    def read(url: str, number: int, pin: bool) -> bool:
+        """Read a block; return whether it had to be fetched."""
+        fetched: list[int] = []
+
+        def fetch(start: int, end: int) -> bytes:
+            fetched.append(start)
+            return bytes(end - start)
+
+        span = number * BLOCK, (number + 1) * BLOCK
+        assert sum(map(len, cache.read(url, "e", 99 * BLOCK, *span, fetch, pin))) == BLOCK
+        return bool(fetched)
+
+    for number in range(1, 9):
+        assert read("index", number, True)
+    for number in range(1, 5):
+        assert read("data", number, False)
+    assert [read("data", number, False) for number in range(1, 5)] == [False] * 4
+    assert [read("index", number, True) for number in range(5, 9)] == [False] * 4
+    assert read("index", 1, True)
 
 
 def test_many_clients_fetch_each_block_once(server: Running, fake_s3: FakeS3) -> None:

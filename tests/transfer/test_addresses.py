@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bams3.errors import Bams3Error
+from bams3.errors import Bams3Error, InputError
 from bams3.transfer.addresses import (
     FilePath,
     Remote,
@@ -20,6 +20,7 @@ from bams3.transfer.addresses import (
     parse_source,
     parse_upload_target,
 )
+from bams3.transfer.tree import local_path
 
 NAMES = ["a", "a b", "a#b", "a?b", "a%20b", "a%b", "ä ö.bam", "~x", "a+b&c=d", "日本"]
 
@@ -125,3 +126,10 @@ def code_of(act: object, text: str) -> int:
     with pytest.raises(Bams3Error) as caught:
         act(text)  # type: ignore[operator]
     return caught.value.exit_code
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "a//x", "./x", "/x", "a/.", "..", "", "a\0"])
+def test_names_that_lead_out_of_the_folder(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a name for a file below"):
+        local_path(tmp_path, name)
+    assert local_path(tmp_path, "a/..b/c") == tmp_path / "a" / "..b" / "c"

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bams3.errors import ExistsError, NotFoundError, ObjectExistsError, UploadExistsError
+from bams3.errors import (
+    CorruptError,
+    ExistsError,
+    NotFoundError,
+    ObjectExistsError,
+    UploadExistsError,
+)
 from bams3.storage.bucket import Bucket
-from bams3.storage.objects import Attributes
+from bams3.storage.objects import Attributes, ObjectInfo
 from bams3.transfer import FileSource, Settings, copy, upload
+from bams3.transfer.body import SourceBody
 from tests.servers.versitygw import Versitygw
 from tests.transfer.conftest import P, fetch, make_file
 
@@ -84,8 +93,6 @@ def test_onto_itself(bucket: Bucket, tmp_path: Path) -> None:
 
 
 def test_resume_keeps_parts_of_the_same_source(bucket: Bucket, tmp_path: Path) -> None:
-    import time
-
     data = put(bucket, tmp_path, 3 * P + 1)
     time.sleep(1.1)  # times of objects have whole seconds
     begun = bucket.create_upload("k", checked=False)
@@ -95,8 +102,6 @@ def test_resume_keeps_parts_of_the_same_source(bucket: Bucket, tmp_path: Path) -
 
 
 def test_resume_copies_the_parts_of_a_newer_source_again(bucket: Bucket, tmp_path: Path) -> None:
-    import time
-
     put(bucket, tmp_path, 3 * P + 1)
     begun = bucket.create_upload("k", checked=False)
     bucket.copy_part(begun, 2, bucket, "a #é", (P, 2 * P))
@@ -126,3 +131,53 @@ def test_a_source_that_is_replaced_meanwhile(
         copy(bucket, "a #é", bucket, "k", Settings(part_size=P, slots=1))
     with pytest.raises(NotFoundError):
         bucket.head("k")
+
+
+def test_an_object_that_appears_meanwhile_is_not_overwritten(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(bucket, tmp_path, 2 * P)
+    small = make_file(tmp_path / "small", 7)
+    written, complete = [], Bucket.complete
+
+    def late(self: Bucket, *args: object, **kwargs: object) -> object:
+        written.append(bucket.put("k", SourceBody(FileSource(tmp_path / "small"), 0, 7)))
+        return complete(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Bucket, "complete", late)
+    with pytest.raises(ObjectExistsError):
+        copy(bucket, "a #é", bucket, "k", Settings(part_size=P))
+    assert len(written) == 1 and fetch(bucket, "k") == small
+
+
+def test_a_copy_that_is_not_the_source_is_removed(bucket: Bucket, tmp_path: Path) -> None:
+    """A part of the unfinished copy is of something else: the checksums of the whole tell."""
+    put(bucket, tmp_path, 2 * P)
+    (tmp_path / "f").unlink()
+    make_file(tmp_path / "f", 2 * P, seed=9)
+    upload(FileSource(tmp_path / "f"), bucket, "other")
+    time.sleep(1.1)  # times of objects have whole seconds
+    begun = bucket.create_upload("k", checked=False)
+    bucket.copy_part(begun, 1, bucket, "other", (0, P))
+    with pytest.raises(CorruptError, match="was removed"):
+        copy(bucket, "a #é", bucket, "k", Settings(unfinished="resume"))
+    with pytest.raises(NotFoundError):
+        bucket.head("k")
+
+
+def test_parts_of_a_source_without_a_checksum_are_copied_again(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 dates what came in parts by its beginning: such a source may be newer than the copy."""
+    data = put(bucket, tmp_path, 3 * P + 1)
+    time.sleep(1.1)
+    begun = bucket.create_upload("k", checked=False)
+    bucket.copy_part(begun, 2, bucket, "a #é", (P, 2 * P))
+    head = Bucket.head
+
+    def unchecked(self: Bucket, *args: object, **kwargs: object) -> ObjectInfo:
+        return replace(head(self, *args, **kwargs), checksums={})  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Bucket, "head", unchecked)  # as of a source of many years ago
+    outcome = copy(bucket, "a #é", bucket, "k", Settings(unfinished="resume"))
+    assert outcome.kept == 0 and fetch(bucket, "k") == data

@@ -30,7 +30,8 @@ from bams3.storage.bucket import Bucket
 from bams3.storage.objects import Attributes, Reader
 from bams3.transfer import FileSource, Item, Outcome, Settings, upload, upload_many
 from bams3.transfer.body import SourceBody
-from tests.servers.proxy import FaultProxy, fail, reset
+from tests.servers.proxy import FaultProxy, Handler, fail, reset
+from tests.transfer import s3
 from tests.transfer.conftest import P, fetch, make_file, parts_sent
 
 ONE_BY_ONE = Settings(slots=1, part_size=P)
@@ -461,3 +462,21 @@ def test_what_the_listener_raises_ends_it(bucket: Bucket, tmp_path: Path) -> Non
 
     with pytest.raises(Bams3Error, match="no more"):
         upload_many(items, bucket, Settings(slots=2), refuse)
+
+
+def test_a_part_that_arrives_spoilt_where_no_checksum_goes_with_it(
+    faulty: Bucket, fault_proxy: FaultProxy, tmp_path: Path
+) -> None:
+    """An upload that another tool began has none: the etag of the part is compared."""
+    s3.begin(faulty.name, "k", [])
+    make_file(tmp_path / "f", P + 10)
+
+    def spoil(handler: Handler) -> bool:
+        handler.body = handler.body[:-1] + bytes([handler.body[-1] ^ 1])
+        return False
+
+    fault_proxy.plan(spoil, match="PUT")
+    settings = Settings(unfinished="resume", part_size=P)
+    with pytest.raises(CorruptError, match="arrived spoilt"):
+        upload(FileSource(tmp_path / "f"), faulty, "k", settings)
+    assert fault_proxy.faults == 1

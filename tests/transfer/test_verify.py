@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bams3.errors import ChecksumNameError, CorruptError, KeyRejectedError
+from bams3.errors import ChecksumNameError, CorruptError, InputError, KeyRejectedError
 from bams3.storage.bucket import Bucket
 from bams3.transfer import Settings, download
 from bams3.transfer.access import find_object
@@ -210,3 +210,12 @@ def test_algorithms_that_are_none(algorithm: str) -> None:
     with pytest.raises(ChecksumNameError) as caught:
         new_hash(algorithm)
     assert caught.value.exit_code == 9
+
+
+def test_a_file_that_changes_meanwhile(real_s3: str, tmp_path: Path) -> None:
+    name, path = real_s3.removeprefix("s3://"), tmp_path / "data"
+    path.write_bytes(DATA)
+    s3.client().put_object(Bucket=name, Key="k", Body=DATA)
+    info, _ = find_object(Bucket(name), "k", None)
+    with pytest.raises(InputError, match="changed while it was read"):
+        verify(FileSource(path), Bucket(name), info, advance=lambda _: os.utime(path, (1, 1)))

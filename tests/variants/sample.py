@@ -245,9 +245,16 @@ def sam_lines(
 
 
 # ---- plain bcftools ------------------------------------------------------------------------------
+def plain(reference: str, *bams: str, gvcf: str = "", more: Sequence[str] = ()) -> list[str]:
+    """Return the records of one run of bcftools over whole files, normalised and sorted.
+
+    They are kept by the names of the files: what is written anew needs another name.
+    """
+    return [*_plain(reference, bams, gvcf, tuple(more))]
+
+
 @cache
-def plain(reference: str, *bams: str, gvcf: str = "", more: tuple[str, ...] = ()) -> list[str]:
-    """Return the records of one run of bcftools over whole files, normalised and sorted."""
+def _plain(reference: str, bams: Sequence[str], gvcf: str, more: Sequence[str]) -> list[str]:
     pileup = ["mpileup", "-d", "1000000", "-f", reference, "-a", "FORMAT/AD,FORMAT/DP", "-Ou"]
     call = ["call", "-m", *(["-g", gvcf] if gvcf else ["-v"]), *more, "-Ou"]
     norm = ["norm", "-f", reference, "-c", "e", "-m", "-any", "-d", "exact", "-Ou"]

@@ -57,6 +57,16 @@ def test_counts_are_those_of_a_hand_made_case(tmp_path: Path) -> None:
     assert found.indel.genotypes == 0
 
 
+def test_calls_that_did_not_pass_a_filter_do_not_count(tmp_path: Path) -> None:
+    write_fasta(tmp_path / "r.fa", {"c": "ACGTTTTGCA" * 10})
+    truth = _vcf(tmp_path / "t", [(1, "A", "C", "0/1")])
+    calls = _vcf(tmp_path / "c", [(1, "A", "C", "0/1"), (12, "C", "A", "0/1")])
+    text = calls.read_text().replace("C\tA\t9\t.", "C\tA\t9\tweak")
+    calls.write_text(text.replace("#CHROM", '##FILTER=<ID=weak,Description="Weak">\n#CHROM'))
+    found = compare(calls, truth, str(tmp_path / "r.fa"))
+    assert (found.snv.true_positives, found.snv.false_positives) == (1, 0)
+
+
 def _vcf(path: Path, rows: list[tuple[int, str, str, str]]) -> Path:
     text = "##fileformat=VCFv4.2\n##contig=<ID=c,length=100>\n"
     text += '##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">\n'

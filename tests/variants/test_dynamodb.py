@@ -8,6 +8,7 @@ import pytest
 
 from bams3.regions import Region
 from bams3.variants.store import Header, Selection, dynamodb
+from bams3.variants.store.catalog import Layer
 from bams3.variants.store.dynamo_load import remove
 from bams3.variants.vcf import Call
 from tests.servers.dynamodb import DynamoServer
@@ -66,6 +67,15 @@ def test_no_partition_gets_many_items(dynalite: DynamoServer) -> None:
     got = [*store.query(Selection(samples=["s40"]))]
     assert len(got) == 20 and {call.sample for call in got} == {"s40"}
     assert [*store.query(Selection())] == calls
+
+
+def test_a_region_to_the_end_of_a_contig_goes_on_beyond_it() -> None:
+    """Insertions behind the last base begin there, and go with the rest."""
+    known = Header({"chr1": 1_000, "chr2": 1_000}, ("s",))
+    regions = [Region("chr1", 500, 1_000), Region("chr2", 0, 999)]
+    layer = Layer.over("g", known, regions, known)
+    seen = [layer.has("s", *place) for place in (("chr1", 499), ("chr1", 1_000), ("chr2", 1_000))]
+    assert seen == [False, True, False]
 
 
 def test_old_generations_are_removed(dynalite: DynamoServer) -> None:

@@ -249,10 +249,17 @@ def test_files_that_cannot_be_loaded(vcf: Path, url: str, tmp_path: Path) -> Non
     lines = vcf.with_suffix("").read_text().splitlines(True)
     unsorted, sites, text = tmp_path / "u.vcf", tmp_path / "s.vcf", tmp_path / "t.vcf"
     unsorted.write_text("".join([*lines[:-1], lines[40]]))
+    swapped, last = tmp_path / "w.vcf", max(n for n, x in enumerate(lines) if x[:5] == "chr1\t")
+    swapped.write_text("".join([*lines[:last], lines[40], *lines[last:]]))
     cut = (line if line[:2] == "##" else "\t".join(line.split("\t")[:8]) + "\n" for line in lines)
     sites.write_text("".join(cut))
     text.write_text("no VCF\n")
-    faults = {unsorted: "is not sorted at", sites: "has no samples", text: "cannot be read"}
+    faults = {
+        unsorted: "is not sorted at",
+        swapped: "sorted",
+        sites: "has no samples",
+        text: "cannot be read",
+    }
     for path, message in {**faults, tmp_path / "none": "No such file"}.items():
         done = bams3_("variants", "load", path, "--store", url)
         assert done.code == 1 and message in done.err, path

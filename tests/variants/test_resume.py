@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from bams3.errors import CallError, StorageError, TooLargeError
+from bams3.storage import open_store
 from bams3.variants import cost
 from bams3.variants import job as module
 from bams3.variants.call import call
 from bams3.variants.callers import Caller
 from bams3.variants.cost import Budget, Estimate, guess
+from bams3.variants.shards import Piece
 from bams3.variants.task import Receipt, Task
 from bams3.variants.tile import call_tile
 from tests.variants.sample import Sample, plain, read_lines
@@ -154,3 +158,48 @@ def test_a_budget_stops_and_more_goes_on(
     assert estimate.measured and estimate.shards == done.shards - done.resumed
     spent = budget.of(done.worker_seconds, done.shards)
     assert 0 < estimate.spent < spent and estimate.dollars == pytest.approx(spent, rel=0.9)
+
+
+def test_only_receipts_of_this_job_are_taken_over_and_each_base_once(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+
+    def put(task: str, job: str, *spans: tuple[int, int]) -> None:
+        shard = tuple(Piece("c", start, end) for start, end in spans)
+        receipt = Receipt(task, job, shard, f"{task}.vcf.gz", "d", 0, 0, 0, 0.0, "v")
+        store.put(f"{task}.json", json.dumps(receipt.to_json()).encode())
+
+    put("a", "this", (0, 10))
+    put("b", "this", (5, 15))  # of a run that cut elsewhere
+    put("c", "this", (20, 30))
+    put("d", "other", (30, 40))
+    put("e", "this", (90, 110))  # of a larger request
+    store.put("f.json", b"{")
+    found = module.earlier(store, "this", [Piece("c", 0, 100)])
+    assert [receipt.task for receipt in found] == ["a", "c"]
+
+
+def test_what_fails_everywhere_is_given_up(
+    normal: Sample, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Task] = []
+
+    def failing(task: Task, seconds: float | None) -> Receipt:
+        begun.append(task)
+        raise CallError("no luck")
+
+    monkeypatch.setattr(module, "call_tile", failing)
+    with pytest.raises(CallError, match=r"shards failed: no luck.* were not begun"):
+        with ThreadPoolExecutor(1) as executor:
+            call([normal.bam], normal.reference, out, tile_bases=500, workers=1, executor=executor)
+    assert module.GIVE_UP_AFTER <= len(begun) < 60 < 120  # of 120 shards
+
+
+def test_a_shard_begins_only_if_the_mean_allows_it() -> None:
+    receipt = Receipt("t", "j", (), "k", "d", 0, 0, 0, 100.0, "v")
+    one = Budget().of(100.0, 1)
+    for done in (1, 3):
+        for running in (0, 2):
+            enough = one * (done + running + 1)
+            assert Budget(most=enough * 1.001).allows([receipt] * done, running)
+            assert not Budget(most=enough * 0.999).allows([receipt] * done, running)
+    assert Budget(most=0.0).allows([], 5) and Budget().allows([receipt], 5)  # nothing to go by

@@ -13,6 +13,7 @@ from bams3.regions import Region
 from bams3.variants.call import call
 from bams3.variants.callers import Caller
 from bams3.variants.compare import compare
+from bams3.variants.gvcf import join_blocks
 from bams3.variants.scatter import compared, verify_scatter
 from tests.cli.run import bams3_
 from tests.variants.sample import Sample, make_sample, plain, read_lines
@@ -70,6 +71,14 @@ def test_blocks_of_a_gvcf_are_as_if_never_cut(
     assert read_lines(out) == expected
 
 
+def test_blocks_of_a_gvcf_are_not_joined_over_a_gap() -> None:
+    """Where a request has two regions, nothing is known of what lies between them."""
+    line = "c\t{}\t.\tA\t<*>\t.\t.\tEND={};MIN_DP=12\tGT:PL:DP\t0/0:0,36,255:12"
+    blocks = [line.format(*span).encode() for span in ((1, 10), (11, 20), (22, 30))]
+    joined = b"\n".join([line.format(1, 20).encode(), blocks[2], b""])
+    assert b"".join(join_blocks([block + b"\n" for block in blocks], [5, 10, 20])) == joined
+
+
 def test_several_samples_are_called_together(normal: Sample, out: Path, tmp_path: Path) -> None:
     other = make_sample(tmp_path / "other", normal.kind, seed=1, name="mother")
     expected = plain(normal.reference, normal.bam, other.bam)
@@ -81,7 +90,7 @@ def test_several_samples_are_called_together(normal: Sample, out: Path, tmp_path
 def test_ploidy_and_thresholds(normal: Sample, out: Path) -> None:
     expected = [
         line
-        for line in plain(normal.reference, normal.bam, more=("--ploidy", "1"))
+        for line in plain(normal.reference, normal.bam, more=["--ploidy", "1"])
         if int(line.split("\t")[9].split(":")[2]) >= 30
     ]
     call([normal.bam], normal.reference, out, caller=Caller(ploidy="1", min_depth=30))

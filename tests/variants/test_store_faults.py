@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ import pytest
 
 from bams3.errors import ChangedError, InputError, PermissionDenied, StorageError, VersionError
 from bams3.variants.load import load
-from bams3.variants.store import Selection, Store, dynamodb, open_store
+from bams3.variants.store import Selection, Store, dynamo_load, dynamodb, open_store
 from bams3.variants.store import catalog as catalogs
+from bams3.variants.store.dynamo_table import Item, Table
 from bams3.variants.vcf import Call
 from tests.servers.dynamodb import DynamoServer, leave_unprocessed, refuse
 from tests.servers.proxy import FaultProxy, fail, reset
@@ -77,6 +78,33 @@ def test_a_load_killed_between_two_writes_is_removed_later(
     for name, value in dynalite.environ.items():
         monkeypatch.setenv(name, value)
     assert count_items(store) > rows and marks(store) == {"old": 40}
+    monkeypatch.setattr(catalogs, "ABANDONED", -1.0)
+    store.replace(HEADER, calls_of("new"))
+    assert count_items(store) == rows and marks(store) == {"new": 40}
+
+
+@pytest.mark.parametrize("last", [1, 2, 3, 4])
+def test_whatever_a_dead_load_wrote_last_is_removed(
+    last: int, dynalite: DynamoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The directory of a flush, its calls, the next one: what is written is known before."""
+    store, write, left = dynamo(), Table.write, [last]
+    store.replace(HEADER, calls_of("old"))
+    rows = count_items(store)
+
+    def dying(self: Table, items: Sequence[Item]) -> None:
+        write(self, items)
+        left[0] -= 1
+        if not left[0]:
+            raise Death
+
+    with monkeypatch.context() as patched:
+        patched.setattr(dynamo_load, "FLUSH", 20)
+        patched.setattr(Table, "write", dying)
+        patched.setattr(dynamodb.DynamoStore, "_clean", lambda *_: None)
+        patched.setattr(catalogs.Catalog, "abandoned", lambda self, _: self)  # as if killed
+        with pytest.raises(Death):
+            store.replace(HEADER, calls_of("dead"))
     monkeypatch.setattr(catalogs, "ABANDONED", -1.0)
     store.replace(HEADER, calls_of("new"))
     assert count_items(store) == rows and marks(store) == {"new": 40}

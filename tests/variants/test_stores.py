@@ -271,7 +271,6 @@ def test_a_load_replaces_what_the_same_samples_had(
     assert stats["samples"]["mother"] == sum(key[0] == "mother" for key in expected)
 
 
-@pytest.mark.parametrize("store", EVERY_STORE, indirect=True)
 def test_a_load_of_a_region_replaces_that_region(filled: Store, vcf: Path, tmp_path: Path) -> None:
     other = write_vcf(tmp_path / "y.vcf.gz", seed=2)
     load(other, filled.url, regions=["chr1:100,001-300000", "{b#7:1}"])
