@@ -58,6 +58,8 @@ class Records:
     data: bytes
     count: int
     digest: bytes  # 16 bytes little-endian, sum mod 2**128 of XXH3-128 of each canonical record
+    def overlapping(self, tid: int, intervals: Sequence[tuple[int, int]]) -> bytes:
+        """Return those of a contig that overlap any of the sorted, disjoint intervals."""
 
 # ---- objects (python/blobs.rs) ------------------------------------------------------------------
 VERSION: str
@@ -238,6 +240,9 @@ class TileBlocks:
         """Return the next whole blocks, of at least `size` bytes of records; empty at the end."""
 
 def count_tile(core: bytes, selection: Selection) -> int: ...
+def first_position(core: bytes, selection: Selection) -> int | None:
+    """Return where the first of the selected records begins, 0-based."""
+
 
 # ---- statistics and index (stats.rs, index.rs) --------------------------------------------------
 @final

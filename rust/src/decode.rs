@@ -35,6 +35,13 @@ pub fn count(core: &[u8], selection: &Selection) -> Result<usize> {
     Ok((0..core.count()).filter(|&record| selection.takes(&core, record)).count())
 }
 
+/// Where the first of the selected records begins.
+pub fn first_position(core: &[u8], selection: &Selection) -> Result<Option<i32>> {
+    let core = decode_core(core)?;
+    let first = (0..core.count()).find(|&record| selection.takes(&core, record));
+    Ok(first.map(|record| core.pos[record]))
+}
+
 /// The selected records of a tile as a record stream. Contig numbers must be below `contigs`.
 pub fn decode(core: &[u8], rest: &[u8], selection: &Selection, contigs: i32) -> Result<Vec<u8>> {
     let core = decode_core(core)?;

@@ -11,7 +11,7 @@ import pytest
 
 from bams3 import _core
 from bams3.errors import CorruptError, InputError, NotFoundError
-from bams3.variants.alignments import leftmost, open_alignments
+from bams3.variants.alignments import open_alignments
 from tests.reads import sample as odd
 from tests.variants.sample import Sample
 
@@ -79,9 +79,9 @@ def _check(url: str, oracle: Path, every: int = 1) -> None:
                 read.query_name for read in expected
             ]
             first = expected[0].reference_start if expected else start
-            assert leftmost(reads, tid, start) == start or first < start
+            assert reads.leftmost(tid, start) == start or first < start
             at = next((r.reference_start for r in file.fetch(names[tid], start, start + 1)), start)
-            assert leftmost(reads, tid, start) == at
+            assert reads.leftmost(tid, start) == at
     reads.close()
 
 

@@ -99,6 +99,11 @@ class Query:
             return sum(map(_core.count_records, self.blocks()))
         return sum(self._decoded("core", _count))
 
+    def first_position(self) -> int | None:
+        """Return where the first record begins, 0-based; reads no more than `count` of one tile."""
+        found = next(self._decoded("core", _first), None)
+        return found[0] if found else None
+
     def batches(self) -> Iterator[_core.Batch]:
         """Yield Arrow record batches of the columns asked for."""
         table = self._table()
@@ -205,6 +210,11 @@ class Query:
 
 def _count(section: Section, want: Want) -> int:
     return _core.count_tile(section.core, want.selection)
+
+
+def _first(section: Section, want: Want) -> tuple[int] | None:
+    at = _core.first_position(section.core, want.selection)
+    return None if at is None else (at,)
 
 
 def _key(place: TilePlace) -> tuple[int, int]:

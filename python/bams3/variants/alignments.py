@@ -22,6 +22,7 @@ from bams3.reads.fetch import pools
 from bams3.reads.headers import sam_text
 from bams3.reads.inputs import Input
 from bams3.reads.manifest import METADATA
+from bams3.reads.query import Query
 from bams3.regions import Interval, Region
 from bams3.storage import open_store
 from bams3.variants.index import BinnedIndex, Chunk, CramIndex, Weight, inflated
@@ -29,6 +30,8 @@ from bams3.variants.objects import Object, read_beside
 
 _FIRST, _PART = 1 << 16, 4 << 20
 """Bytes of the first request, and of the last ones: each is twice as large as the one before."""
+_STEP = 1 << 18
+"""Bytes that are inflated at a time: what comes of them stays in the cache of a CPU."""
 _NEAR = 1 << 16
 _LARGEST_BLOCK = 1 << 16
 _FIRST_POSITION = struct.Struct("<4xii")
@@ -52,6 +55,9 @@ class Alignments(Protocol):
 
     def records(self, intervals: Intervals) -> Iterator[bytes]:
         """Yield the records that overlap any interval as record streams, in order, each once."""
+
+    def leftmost(self, tid: int, position: int) -> int:
+        """Return where the first read begins that overlaps a position; that position without."""
 
     def close(self) -> None:
         """Let go of connections."""
@@ -113,16 +119,6 @@ def stem(url: str) -> str:
     return url.rstrip("/").rpartition("/")[2].rpartition(".")[0] or "sample"
 
 
-def leftmost(alignments: Alignments, tid: int, position: int) -> int:
-    """Return where the first read begins that overlaps a position; that position without one."""
-    if position <= 0:
-        return position
-    for block in alignments.records([(tid, [(position, position + 1)])]):
-        _, first = _FIRST_POSITION.unpack_from(block)
-        return min(max(0, int(first)), position)
-    return position
-
-
 # ---- BAMS3 ---------------------------------------------------------------------------------------
 class DatasetReads:
     """A BAMS3 dataset."""
@@ -163,9 +159,17 @@ class DatasetReads:
 
     def records(self, intervals: Intervals) -> Iterator[bytes]:
         """Yield the records that overlap any interval."""
+        return self._query(intervals).blocks()
+
+    def leftmost(self, tid: int, position: int) -> int:
+        """Return where the first read begins that overlaps a position."""
+        first = self._query([(tid, [(position, position + 1)])]).first_position()
+        return position if first is None else min(max(0, first), position)
+
+    def _query(self, intervals: Intervals) -> Query:
         names = list(self._dataset.contigs)
         bed = [Region(names[tid], *span) for tid, spans in intervals for span in spans]
-        return self._dataset.query(bed=bed, threads=1).blocks()
+        return self._dataset.query(bed=bed, threads=1)
 
     def close(self) -> None:
         """Let go of connections."""
@@ -187,6 +191,17 @@ class _File:
     def close(self) -> None:
         """Let go of connections."""
         self._object.close()
+
+    def records(self, intervals: Intervals) -> Iterator[bytes]:
+        """Yield the records that overlap any interval."""
+        raise NotImplementedError
+
+    def leftmost(self, tid: int, position: int) -> int:
+        """Return where the first read begins that overlaps a position."""
+        for block in self.records([(tid, [(position, position + 1)])]):
+            _, first = _FIRST_POSITION.unpack_from(block)
+            return min(max(0, int(first)), position)
+        return position
 
     def _index(self) -> tuple[bytes, str]:
         """Read the index: beside the file, under either of the usual names."""
@@ -248,23 +263,36 @@ class BamFile(_File):
         for tid, spans in intervals:
             for start, skip, end in _runs(self._found.chunks(tid, spans)):
                 for block in self._whole(start, skip, end):
-                    checked = _core.parse_bam(block, self.header, 1).data
-                    if chosen := _core.overlapping_records(checked, tid, spans):
+                    checked = _core.parse_bam(block, self.header, 1)
+                    if chosen := checked.overlapping(tid, spans):
                         yield chosen
 
     def _whole(self, start: int, skip: int, end: int) -> Iterator[bytes]:
         """Yield whole records between two places; `skip` bytes of the first block are others'."""
-        data, held, end, size = b"", b"", min(end, self._size), _FIRST
-        while start < end:
-            part = self._get(start, min(end, start + size))
-            data, start, size = data + part, start + len(part), min(2 * size, _PART)
-            whole = _core.bgzf_complete(data)[0]
-            held += inflated(data[:whole], skip, self.url)
-            data, skip = data[whole:], 0 if whole else skip
+        held = b""
+        for data in self._inflated(start, skip, end):
+            held += data
             length = _core.bam_complete(held)
             if length:
                 yield held[:length]
             held = held[length:]
+
+    def _inflated(self, start: int, skip: int, end: int) -> Iterator[bytes]:
+        data = b""
+        for part in self._parts(start, end):
+            for at in range(0, len(part), _STEP):
+                data += part[at : at + _STEP]
+                whole = _core.bgzf_complete(data)[0]
+                yield inflated(data[:whole], skip, self.url)
+                data, skip = data[whole:], 0 if whole else skip
+
+    def _parts(self, start: int, end: int) -> Iterator[bytes]:
+        """Yield the bytes of the file between two places, and what the file has of a last block."""
+        end, size = min(end, self._size), _FIRST
+        while start < end:
+            part = self._get(start, min(end, start + size))
+            yield part
+            start, size = start + len(part), min(2 * size, _PART)
 
 
 def _runs(chunks: Sequence[Chunk]) -> Iterator[tuple[int, int, int]]:
@@ -315,9 +343,7 @@ class CramFile(_File):
                 continue
             with pools(1) as (_, pool, _), self._input(containers, pool) as opened:
                 for batch in opened.batches(
-                    lambda records, tid=tid, spans=spans: _core.overlapping_records(  # type: ignore[misc]
-                        records.data, tid, spans
-                    )
+                    lambda records, tid=tid, spans=spans: records.overlapping(tid, spans)  # type: ignore[misc]
                 ):
                     if batch.made:
                         yield batch.made

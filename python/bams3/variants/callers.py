@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bams3.errors import NotFoundError, UsageError
+from bams3.variants.stage import NEXT
 
 MAX_DEPTH = 1_000_000
 """Reads over a position that are looked at. With the default of bcftools, 250, those that are left
@@ -93,6 +94,11 @@ class Caller:
         return self
 
     @property
+    def takes_plain_bam(self) -> bool:
+        """Whether it reads BAM without BGZF around it, whose checksums take time on both sides."""
+        return self.name == "bcftools"
+
+    @property
     def needs_files(self) -> bool:
         """Whether the command wants indexed BAM files rather than streams."""
         return "{bam}" in self.name
@@ -134,27 +140,32 @@ def commands(caller: Caller, job: Job) -> list[list[str]]:
     What it writes are the records whose POS lies in the intervals of the file `job.own`.
     """
     if caller.name == "bcftools":
-        return _bcftools(caller, job)
+        return [_bcftools(caller, job)]
     command = _freebayes(caller, job) if caller.name == "freebayes" else _command(caller, job)
     return [command, bcftools("view", *_owned(job), *_thresholds(caller), "-Oz1")]
 
 
 def bcftools(*arguments: str) -> list[str]:
     """Return the command that runs the bcftools of pysam."""
-    return [sys.executable, "-m", "bams3.variants.stage", *arguments]
+    return bcftools_pipe(arguments)
 
 
-def _bcftools(caller: Caller, job: Job) -> list[list[str]]:
-    pileup = bcftools(
+def bcftools_pipe(*commands: Sequence[str]) -> list[str]:
+    """Return the command that runs commands of bcftools, each reading what the one before writes."""
+    words = [word for command in commands for word in (NEXT, *command)]
+    return [sys.executable, "-m", "bams3.variants.stage", *words[1:]]
+
+
+def _bcftools(caller: Caller, job: Job) -> list[str]:
+    pileup = [
         *("mpileup", "--no-version", "-d", str(caller.max_depth), "-f", job.reference),
         *("-T", job.padded, "-a", "FORMAT/AD,FORMAT/DP", "-Ou", "--", *job.reads),
-    )
+    ]
     call = ["call", "--no-version", "-m", *_ploidy(caller, job)]
+    owned = ["view", "--no-version", *_owned(job)]
     if caller.gvcf:  # blocks are made of owned sites alone
-        owned = bcftools("view", "--no-version", *_owned(job), "-Ou")
-        return [pileup, owned, bcftools(*call, "-g", caller.gvcf, "-Oz1")]
-    owned = bcftools("view", "--no-version", *_owned(job), *_thresholds(caller), "-Oz1")
-    return [pileup, bcftools(*call, "-v", "-Ou"), owned]
+        return bcftools_pipe(pileup, [*owned, "-Ou"], [*call, "-g", caller.gvcf, "-Oz1"])
+    return bcftools_pipe(pileup, [*call, "-v", "-Ou"], [*owned, *_thresholds(caller), "-Oz1"])
 
 
 def _owned(job: Job) -> list[str]:

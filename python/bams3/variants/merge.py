@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bams3.errors import CallError, CorruptError, InputError
 from bams3.storage import Store
-from bams3.variants.callers import Caller, bcftools
+from bams3.variants.callers import Caller, bcftools, bcftools_pipe
 from bams3.variants.gvcf import join_blocks
 from bams3.variants.pipes import run
 from bams3.variants.preflight import Prepared
@@ -83,13 +83,13 @@ def _in_order(receipts: Sequence[Receipt], prepared: Prepared) -> list[Receipt]:
 
 
 def _commands(prepared: Prepared, caller: Caller, kind: str) -> list[list[str]]:
-    sort = bcftools("sort", "-T", "sorting", kind)
+    sort = ["sort", "-T", "sorting", kind]
     if caller.gvcf:
-        return [[*sort, _TILES]]
+        return [bcftools(*sort, _TILES)]
     names = {piece.contig for piece in prepared.pieces}
     path = prepared.reference.local(names, shared_folder())
     norm = ["norm", "--no-version", "-f", path, "-c", "e", "-m", "-any", "-d", "exact", "-Ou"]
-    return [bcftools(*norm, _TILES), [*sort, "-"]]
+    return [bcftools_pipe([*norm, _TILES], [*sort, "-"])]
 
 
 def _lines(

@@ -7,7 +7,8 @@ import hashlib
 import os
 import struct
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,11 @@ from bams3.config import StorageOptions
 from bams3.errors import CorruptError, InputError, NotFoundError
 from bams3.variants.index import inflated
 from bams3.variants.objects import Object, read_beside
+
+
+_PIECE = 8 << 20
+"""Bytes that are read at a time; a contig may have more than there is memory for."""
+_UPPER = bytes(range(256)).upper()
 
 
 class Contig(NamedTuple):
@@ -75,18 +81,16 @@ class Reference:
                 row = self.contigs[name]
                 index.write(f"{name}\t{row.length}\t{out.tell()}\t{row.line_bases}\t")
                 index.write(f"{row.line_bytes}\n")
-                out.write(self._lines(row) + b"\n")
+                out.writelines(self.lines(row))
+                out.write(b"\n")
 
-    def _lines(self, row: Contig) -> bytes:
-        """Return the bytes of a contig as they stand in the file, lines and all."""
-        file = Object.at(self.url, self.storage)
-        try:
-            if self.url.endswith(".gz"):
-                index = read_beside(f"{self.url}.gzi", self.storage)
-                return _bgzipped(file, index, row.offset, row.end)
-            return file.get(row.offset, row.end)
-        finally:
-            file.close()
+    def lines(self, row: Contig) -> Iterator[bytes]:
+        """Yield the bytes of a contig as they stand in the file, lines and all, in pieces."""
+        index = read_beside(f"{self.url}.gzi", self.storage) if self.url.endswith(".gz") else None
+        with closing(Object.at(self.url, self.storage)) as file:
+            for start in range(row.offset, row.end, _PIECE):
+                end = min(start + _PIECE, row.end)
+                yield file.get(start, end) if index is None else _bgzipped(file, index, start, end)
 
 
 def open_reference(url: str, storage: StorageOptions | None = None) -> Reference:
@@ -123,14 +127,18 @@ def _rows(text: str, url: str) -> Iterable[tuple[str, Contig]]:
 @functools.lru_cache(maxsize=4096)
 def _checksum(url: str, identity: str, contig: str, storage: StorageOptions | None) -> str:
     reference = open_reference(url, storage)
-    bases = reference._lines(reference.contigs[contig]).translate(None, b"\r\n")
-    if len(bases) != reference.contigs[contig].length:
+    row, length = reference.contigs[contig], 0
+    digest = hashlib.md5(usedforsecurity=False)
+    for lines in reference.lines(row):
+        bases = lines.translate(_UPPER, b"\r\n")
+        digest.update(bases)
+        length += len(bases)
+    if length != row.length:
         raise CorruptError(
-            f"{url}: {contig} has {len(bases):,} bases, its .fai says "
-            f"{reference.contigs[contig].length:,}",
+            f"{url}: {contig} has {length:,} bases, its .fai says {row.length:,}",
             f"samtools faidx {url}",
         )
-    return hashlib.md5(bases.upper(), usedforsecurity=False).hexdigest()
+    return digest.hexdigest()
 
 
 def _bgzipped(file: Object, index: bytes, start: int, end: int) -> bytes:

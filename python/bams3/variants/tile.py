@@ -9,6 +9,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from bams3 import _core
@@ -20,11 +21,10 @@ from bams3.storage import Store, open_store
 from bams3.variants.alignments import (
     Alignments,
     contigs_of,
-    leftmost,
     open_alignments,
     stem,
 )
-from bams3.variants.callers import Job, commands
+from bams3.variants.callers import Caller, Job, commands
 from bams3.variants.pipes import run
 from bams3.variants.reference import Reference, open_reference
 from bams3.variants.shards import Piece
@@ -107,7 +107,7 @@ def _run(task: Task, folder: Path, deadline: float | None) -> _Counter:
     (folder / "ploidy").write_text(task.caller.ploidy_rules, errors="surrogateescape")
     names, counter = _names(task), _Counter()
     feeds = {
-        name: bam_bytes(counter.see(_records(reads, spans)), reads.header, 0, 1)
+        name: _bam(task.caller, reads.header, counter.see(_records(reads, spans)))
         for name, reads in zip(names, inputs, strict=True)
     }
     try:
@@ -150,7 +150,7 @@ def padded(inputs: Sequence[Alignments], pieces: Sequence[Piece]) -> list[Piece]
     tids = {name: tid for tid, name in enumerate(contigs_of(inputs[0]))}
     for contig, start, end in pieces:
         for _ in range(2):
-            start = min(leftmost(reads, tids[contig], start) for reads in inputs)
+            start = min(reads.leftmost(tids[contig], start) for reads in inputs)
         extended.append(Piece(contig, start, end))
     return [
         Piece(contig, *span)
@@ -165,6 +165,12 @@ def _records(reads: Alignments, pieces: Sequence[Piece]) -> Iterator[bytes]:
     for contig, start, end in pieces:
         spans.setdefault(tids[contig], []).append((start, end))
     return reads.records(sorted(spans.items()))
+
+
+def _bam(caller: Caller, header: _core.Header, blocks: Iterator[bytes]) -> Iterator[bytes]:
+    if caller.takes_plain_bam:
+        return chain([_core.bam_header_bytes(header)], blocks)
+    return bam_bytes(blocks, header, 0, 1)
 
 
 def _write_bed(path: Path, pieces: Sequence[Piece]) -> None:

@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::depth::overlapping;
 use crate::error::{Error, Result};
 use crate::{bam, bgzf, digest, header, record, sam, sam_format};
 
@@ -72,6 +73,16 @@ impl Records {
     #[getter]
     fn digest<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.sum.to_le_bytes())
+    }
+
+    fn overlapping<'py>(
+        &self,
+        py: Python<'py>,
+        tid: i32,
+        intervals: Vec<(i64, i64)>,
+    ) -> Result<Bound<'py, PyBytes>> {
+        let chosen = py.detach(|| overlapping(&self.data, tid, &intervals, i64::MIN))?;
+        Ok(PyBytes::new(py, &chosen))
     }
 }
 

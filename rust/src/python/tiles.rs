@@ -201,6 +201,11 @@ fn count_tile(py: Python<'_>, core: &[u8], selection: &Selection) -> Result<usiz
     py.detach(|| decode::count(core, &selection.inner)).map_err(Error::stored)
 }
 
+#[pyfunction]
+fn first_position(py: Python<'_>, core: &[u8], selection: &Selection) -> Result<Option<i32>> {
+    py.detach(|| decode::first_position(core, &selection.inner)).map_err(Error::stored)
+}
+
 /// The BGZF blocks of a tile, without compression, made a piece at a time.
 #[pyclass(module = "bams3._core")]
 pub struct TileBlocks {
@@ -448,5 +453,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Index>()?;
     module.add_function(wrap_pyfunction!(encode_tile, module)?)?;
     module.add_function(wrap_pyfunction!(decode_tile, module)?)?;
-    module.add_function(wrap_pyfunction!(count_tile, module)?)
+    module.add_function(wrap_pyfunction!(count_tile, module)?)?;
+    module.add_function(wrap_pyfunction!(first_position, module)?)
 }
