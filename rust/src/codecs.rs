@@ -4,7 +4,10 @@
 //! methods that its effort allows and keeps the smallest. Decoders treat their input as hostile:
 //! the output length is fixed by the caller before any byte is decoded.
 
+use std::cell::RefCell;
 use std::ffi::{c_char, c_int, c_uint, c_void};
+
+use zstd::bulk::Decompressor;
 
 use crate::error::{corrupt, Result};
 
@@ -47,6 +50,11 @@ extern "C" {
         last_start: *mut c_int,
     ) -> *mut u8;
     fn tok3_decode_names(input: *const u8, size: u32, out_len: *mut u32) -> *mut u8;
+}
+
+thread_local! {
+    /// Making one takes longer than decompressing a short stream.
+    static INFLATING: RefCell<Decompressor<'static>> = RefCell::default();
 }
 
 /// How much time the encoder may spend.
@@ -94,9 +102,9 @@ pub fn compress(raw: &[u8], effort: Effort) -> Vec<u8> {
         return best;
     }
     for candidate in candidates(raw, effort) {
-        let coded = candidate.encode(raw);
-        if coded.as_ref().is_some_and(|coded| coded.len() < best.len()) {
-            best = coded.unwrap_or_default();
+        let most = best.len() - candidate.gain(best.len(), effort);
+        if let Some(coded) = candidate.encode(raw).filter(|coded| coded.len() < most) {
+            best = coded;
         }
     }
     best
@@ -158,6 +166,14 @@ enum Candidate {
 }
 
 impl Candidate {
+    /// Bytes that it must save: the arithmetic coder takes several times as long to decode as the others.
+    fn gain(&self, size: usize, effort: Effort) -> usize {
+        match (self, effort) {
+            (Candidate::Arith(_), Effort::Fast | Effort::Balanced) => size / 32,
+            _ => 0,
+        }
+    }
+
     fn encode(&self, raw: &[u8]) -> Option<Vec<u8>> {
         match *self {
             Candidate::Zstd(level) => {
@@ -261,7 +277,8 @@ fn sized(payload: &[u8], length: usize, decode: Decode) -> Result<Vec<u8>> {
 
 /// Decompress one zstd frame to at most `limit` bytes.
 pub fn zstd_decompress(payload: &[u8], limit: usize) -> Result<Vec<u8>> {
-    zstd::bulk::decompress(payload, limit).map_err(|_| corrupt("a zstd frame does not decode"))
+    let bad = |_| corrupt("a zstd frame does not decode");
+    INFLATING.with_borrow_mut(|context| context.decompress(payload, limit)).map_err(bad)
 }
 
 fn tokenised(names: &[u8], level: c_int) -> Option<Vec<u8>> {

@@ -34,7 +34,7 @@ impl Coverage {
         for record in (0..core.count()).filter(|&record| aligned[record]) {
             push_spans(core, record, &mut spans);
         }
-        spans.sort_unstable();
+        spans.sort_unstable_by_key(|&(tid, start, _)| (tid, start));
         let mut coverage = Self { segments: Vec::new(), len: 0 };
         for (tid, start, end) in spans {
             coverage.extend(tid, start, end);

@@ -52,11 +52,11 @@ fn read_bytes(input: &mut Reader, count: usize) -> Result<Vec<u64>> {
     let bytes = input.exactly(count)?;
     let wide = input.bytes()?;
     let mut wide = wide.as_slice();
-    let value = |byte: u8| match u64::from(byte) {
-        ESCAPE => get_varint(&mut wide).map(|value| value.wrapping_add(ESCAPE)),
-        small => Ok(small),
-    };
-    bytes.into_iter().map(value).collect()
+    let mut coded: Vec<u64> = bytes.into_iter().map(u64::from).collect();
+    for value in coded.iter_mut().filter(|value| **value == ESCAPE) {
+        *value = get_varint(&mut wide)?.wrapping_add(ESCAPE);
+    }
+    Ok(coded)
 }
 
 fn write_planes(out: &mut Writer, coded: &[u64]) {
@@ -126,11 +126,9 @@ fn write_dictionary(out: &mut Writer, words: &[u64], indexes: &[u8]) {
 
 fn read_dictionary(input: &mut Reader, count: usize) -> Result<Vec<u64>> {
     let words = (0..input.count(255)?).map(|_| input.varint()).collect::<Result<Vec<_>>>()?;
-    let word = |index: u8| {
-        words
-            .get(usize::from(index))
-            .copied()
-            .ok_or_else(|| corrupt("a dictionary index is out of range"))
-    };
-    input.exactly(count)?.into_iter().map(word).collect()
+    let indexes = input.exactly(count)?;
+    if indexes.iter().any(|&index| usize::from(index) >= words.len()) {
+        return Err(corrupt("a dictionary index is out of range"));
+    }
+    Ok(indexes.into_iter().map(|index| words[usize::from(index)]).collect())
 }
