@@ -243,7 +243,6 @@ def count_tile(core: bytes, selection: Selection) -> int: ...
 def first_position(core: bytes, selection: Selection) -> int | None:
     """Return where the first of the selected records begins, 0-based."""
 
-
 # ---- statistics and index (stats.rs, index.rs) --------------------------------------------------
 @final
 class Stats:

@@ -151,7 +151,7 @@ def bcftools(*arguments: str) -> list[str]:
 
 
 def bcftools_pipe(*commands: Sequence[str]) -> list[str]:
-    """Return the command that runs commands of bcftools, each reading what the one before writes."""
+    """Return the command that runs several, each reading what the one before writes."""
     words = [word for command in commands for word in (NEXT, *command)]
     return [sys.executable, "-m", "bams3.variants.stage", *words[1:]]
 

@@ -18,7 +18,6 @@ from bams3.errors import CorruptError, InputError, NotFoundError
 from bams3.variants.index import inflated
 from bams3.variants.objects import Object, read_beside
 
-
 _PIECE = 8 << 20
 """Bytes that are read at a time; a contig may have more than there is memory for."""
 _UPPER = bytes(range(256)).upper()

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from itertools import groupby
+from types import ModuleType
 
 _PARENT_DEATH = 1
 NEXT = "//"
@@ -26,21 +27,19 @@ def main(arguments: list[str]) -> int:
     Complaints go to standard error, and the exit code is not 0.
     """
     _end_with_parent()
-    import pysam.bcftools  # noqa: F401  # before the forks, which share it
+    from pysam import bcftools  # before the forks, which share it
 
     groups = groupby(arguments, lambda word: word == NEXT)
     *others, last = [list(words) for is_next, words in groups if not is_next]
-    children = [_fork(command) for command in others]
-    code = _run(last)
+    children = [_fork(bcftools, command) for command in others]
+    code = _run(bcftools, last)
     codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    if killed := min(codes, default=0):
-        if killed < 0:  # tell it as if it had been this process
-            signal.signal(-killed, signal.SIG_DFL)
-            os.kill(os.getpid(), -killed)
-    return next((failed for failed in (*codes, code) if failed), 0)
+    if -signal.SIGKILL in codes:  # as for want of memory: told as if it had been this process
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 1 if any(codes) else code
 
 
-def _fork(command: list[str]) -> int:
+def _fork(bcftools: ModuleType, command: list[str]) -> int:
     """Start a command whose output is from now on the input of this process."""
     far, near = os.pipe()
     child = os.fork()
@@ -51,7 +50,7 @@ def _fork(command: list[str]) -> int:
             os.dup2(near, 1)
             os.close(near)
             os.close(far)
-            code = _run(command)
+            code = _run(bcftools, command)
             sys.stderr.flush()
         finally:
             os._exit(code)
@@ -61,13 +60,12 @@ def _fork(command: list[str]) -> int:
     return child
 
 
-def _run(command: list[str]) -> int:
-    import pysam.bcftools
+def _run(bcftools: ModuleType, command: list[str]) -> int:
     from pysam.utils import SamtoolsError
 
     name, *rest = command
     try:
-        getattr(pysam.bcftools, name)(*rest, catch_stdout=False)
+        getattr(bcftools, name)(*rest, catch_stdout=False)
     except SamtoolsError as error:
         text = str(error).replace("\\n", "\n")
         print(f"{name}: {text}", file=sys.stderr)
