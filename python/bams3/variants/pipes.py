@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import subprocess
 import tempfile
@@ -95,14 +96,25 @@ def _wait(
 ) -> None:
     """Wait for all commands, the last one first; stop all where a feed fails."""
     while running := [child for child in children if child.poll() is None]:
-        try:
-            left = 0.5 if deadline is None else max(0.0, min(0.5, deadline - time.monotonic()))
-            running[-1].wait(timeout=left)
-        except subprocess.TimeoutExpired:
-            if any(feeder.failure for feeder in feeders):
-                return
-            if deadline is not None and time.monotonic() >= deadline:
-                raise TooLargeError("the time is up") from None
+        left = 0.5 if deadline is None else max(0.0, min(0.5, deadline - time.monotonic()))
+        if _ends(running[-1], left):
+            continue
+        if any(feeder.failure for feeder in feeders):
+            return
+        if deadline is not None and time.monotonic() >= deadline:
+            raise TooLargeError("the time is up")
+
+
+def _ends(child: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Wait for a child, at most so long; return whether it has ended."""
+    if hasattr(os, "pidfd_open"):  # `Popen.wait` only looks every 50 ms
+        with open(os.pidfd_open(child.pid), "rb", buffering=0) as handle:
+            poll = select.poll()
+            poll.register(handle, select.POLLIN)
+            return bool(poll.poll(1000 * seconds))
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(timeout=seconds)
+    return child.returncode is not None
 
 
 def _check(
