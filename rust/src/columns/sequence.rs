@@ -14,6 +14,8 @@ const CODES: [u8; 4] = [1, 2, 4, 8];
 const INDEX: [u8; 16] = [5, 0, 1, 6, 2, 7, 8, 9, 3, 10, 11, 12, 13, 14, 15, 4];
 const OF_INDEX: [u8; 16] = [1, 2, 4, 8, 15, 0, 3, 5, 6, 7, 9, 10, 11, 12, 13, 14];
 const MAX_COVERED: usize = 1 << 27;
+/// Room is made for so many bases at once: what a tile claims to have may be wrong.
+const USUAL_BASES: usize = 1 << 24;
 
 /// The bases of a tile and what they lie on.
 pub struct Sequences {
@@ -340,8 +342,8 @@ pub fn read(input: &mut Reader, core: &Core) -> Result<Sequences> {
     let differences = input.count(total)?;
     let gaps = ints::read(input, differences)?;
     let (bases, loose) = (input.exactly(differences)?, input.bytes()?);
-    let mut source = Source { gaps: &gaps, bases: &bases, loose: &loose };
-    let mut codes = Vec::with_capacity(loose.len());
+    let mut source = Source { gaps: &gaps, bases: &bases, loose: &loose, runs: Vec::new() };
+    let mut codes = Vec::with_capacity(total.min(USUAL_BASES));
     let mut counts = counts.into_iter();
     for record in 0..core.count() {
         if all.aligned[record] {
@@ -358,6 +360,8 @@ struct Source<'a> {
     gaps: &'a [i64],
     bases: &'a [u8],
     loose: &'a [u8],
+    /// Where the aligned bases of a record lie, and how many.
+    runs: Vec<(usize, usize)>,
 }
 
 impl Source<'_> {
@@ -379,7 +383,8 @@ impl Source<'_> {
     ) -> Result<()> {
         let start = out.len();
         // Aligned bases are first those of the consensus; where they lie in the read is noted for the changes.
-        let mut runs: Vec<(usize, usize)> = Vec::new();
+        let mut runs = std::mem::take(&mut self.runs);
+        runs.clear();
         for place in all.places(core, record).filter(|place| consumes_query(place.op)) {
             if aligns(place.op) {
                 runs.push((out.len(), place.length()));
@@ -389,7 +394,9 @@ impl Source<'_> {
             }
         }
         debug_assert_eq!(out.len() - start, core.length[record] as usize);
-        self.change(&runs, count, out)
+        self.change(&runs, count, out)?;
+        self.runs = runs;
+        Ok(())
     }
 
     fn change(&mut self, runs: &[(usize, usize)], count: i64, out: &mut [u8]) -> Result<()> {
