@@ -69,6 +69,22 @@ def test_an_index_of_another_file_is_told(
     index = (bases[0] / "r.fa.fai").read_text().replace("one\t100003", "one\t100002")
     (tmp_path / "r.fa.fai").write_text(index.replace("two\t61", "two\t121"))
     opened = open_reference(str(tmp_path / "r.fa"))
+    module._checksum.cache_clear()
     opened.checksum("one")  # one base less: a prefix of what is there
     with pytest.raises(CorruptError, match=r"two has .* bases, its \.fai says 121"):
         opened.checksum("two")
+
+
+def test_one_that_is_replaced_meanwhile_is_told(
+    bases: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    for name in ("r.fa", "r.fa.fai"):
+        shutil.copy(bases[0] / name, tmp_path / name)
+    opened = open_reference(str(tmp_path / "r.fa"))
+    text = (tmp_path / "r.fa").read_text().swapcase()
+    (tmp_path / "new").write_text(text)
+    (tmp_path / "new").replace(tmp_path / "r.fa")
+    with pytest.raises(CorruptError, match="was replaced"):
+        opened.checksum("one")
+    with pytest.raises(CorruptError, match="was replaced"):
+        list(opened.lines(opened.contigs["two"]))

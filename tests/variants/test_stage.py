@@ -45,6 +45,30 @@ def test_any_command_that_fails_is_told(vcf: Path, tmp_path: Path, wrong: int) -
         run([bcftools_pipe(*commands)], {}, tmp_path, "out")
 
 
+def test_one_that_fails_ends_those_that_still_write(tmp_path: Path) -> None:
+    many = tmp_path / "many.vcf"
+    many.write_text(VCF + "".join(RECORDS) * 5_000)  # more than pipes hold
+    fails = ["view", "-i", "NOSUCH>1"]
+    with pytest.raises(CallError, match="NOSUCH"):
+        run([bcftools_pipe(["view", str(many)], ["view"], fails)], {}, tmp_path, "out",
+            time.monotonic() + 30)  # fmt: skip
+
+
+@pytest.mark.parametrize("missing", [AttributeError, OSError])
+def test_without_handles_of_processes(
+    vcf: Path, tmp_path: Path, missing: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise missing
+
+    monkeypatch.setattr(os, "pidfd_open", refused, raising=False)
+    run([bcftools("view", str(vcf))], {}, tmp_path, "out")
+    assert lines(tmp_path / "out") == RECORDS
+    os.mkfifo(tmp_path / "never")
+    with pytest.raises(TooLargeError, match="the time is up"):
+        run([bcftools("view", "never")], {}, tmp_path, "out", time.monotonic() + 1)
+
+
 @pytest.mark.parametrize("command", [0, 1])
 def test_a_command_that_is_killed_counts_as_want_of_memory(tmp_path: Path, command: int) -> None:
     os.mkfifo(tmp_path / "never")

@@ -107,14 +107,18 @@ def _wait(
 
 def _ends(child: subprocess.Popen[bytes], seconds: float) -> bool:
     """Wait for a child, at most so long; return whether it has ended."""
-    if hasattr(os, "pidfd_open"):  # `Popen.wait` only looks every 50 ms
-        with open(os.pidfd_open(child.pid), "rb", buffering=0) as handle:
-            poll = select.poll()
-            poll.register(handle, select.POLLIN)
-            return bool(poll.poll(1000 * seconds))
-    with suppress(subprocess.TimeoutExpired):
-        child.wait(timeout=seconds)
-    return child.returncode is not None
+    try:
+        handle = os.pidfd_open(child.pid)
+    except (AttributeError, OSError):  # another system, or an older Linux: looks every 50 ms
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(timeout=seconds)
+        return child.returncode is not None
+    try:
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        return bool(poll.poll(1000 * seconds))
+    finally:
+        os.close(handle)
 
 
 def _check(

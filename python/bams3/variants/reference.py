@@ -9,7 +9,7 @@ import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,8 +44,8 @@ class Reference:
 
     url: str
     identity: str
-    contigs: dict[str, Contig]
-    storage: StorageOptions | None = None
+    contigs: dict[str, Contig] = field(compare=False)
+    storage: StorageOptions | None = field(default=None, compare=False)
 
     @property
     def is_local(self) -> bool:
@@ -53,8 +53,12 @@ class Reference:
         return "://" not in self.url
 
     def checksum(self, contig: str) -> str:
-        """Return the M5 of a contig: MD5 of its bases in upper case, as @SQ lines have it."""
-        return _checksum(self.url, self.identity, contig, self.storage)
+        """Return the M5 of a contig: MD5 of its bases in upper case, as @SQ lines have it.
+
+        Raises:
+            CorruptError: The .fai is that of another file, or the file was replaced meanwhile.
+        """
+        return _checksum(self, contig)
 
     def local(self, names: Iterable[str], folder: Path) -> str:
         """Return the path of a FASTA file, indexed, that has at least these contigs.
@@ -90,6 +94,8 @@ class Reference:
             for start in range(row.offset, row.end, _PIECE):
                 end = min(start + _PIECE, row.end)
                 yield file.get(start, end) if index is None else _bgzipped(file, index, start, end)
+            if file.head().etag.strip('"') != self.identity:
+                raise CorruptError(f"{self.url}: was replaced while it was read", "start again")
 
 
 def open_reference(url: str, storage: StorageOptions | None = None) -> Reference:
@@ -124,8 +130,7 @@ def _rows(text: str, url: str) -> Iterable[tuple[str, Contig]]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _checksum(url: str, identity: str, contig: str, storage: StorageOptions | None) -> str:
-    reference = open_reference(url, storage)
+def _checksum(reference: Reference, contig: str) -> str:
     row, length = reference.contigs[contig], 0
     digest = hashlib.md5(usedforsecurity=False)
     for lines in reference.lines(row):
@@ -134,8 +139,8 @@ def _checksum(url: str, identity: str, contig: str, storage: StorageOptions | No
         length += len(bases)
     if length != row.length:
         raise CorruptError(
-            f"{url}: {contig} has {length:,} bases, its .fai says {row.length:,}",
-            f"samtools faidx {url}",
+            f"{reference.url}: {contig} has {length:,} bases, its .fai says {row.length:,}",
+            f"samtools faidx {reference.url}",
         )
     return digest.hexdigest()
 

@@ -13,6 +13,7 @@ import ctypes
 import os
 import signal
 import sys
+import traceback
 from itertools import groupby
 from types import ModuleType
 
@@ -33,6 +34,7 @@ def main(arguments: list[str]) -> int:
     *others, last = [list(words) for is_next, words in groups if not is_next]
     children = [_fork(bcftools, command) for command in others]
     code = _run(bcftools, last)
+    os.close(0)  # so that one that still writes ends, where the last one failed
     codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
     if -signal.SIGKILL in codes:  # as for want of memory: told as if it had been this process
         os.kill(os.getpid(), signal.SIGKILL)
@@ -51,8 +53,10 @@ def _fork(bcftools: ModuleType, command: list[str]) -> int:
             os.close(near)
             os.close(far)
             code = _run(bcftools, command)
-            sys.stderr.flush()
+        except BaseException:
+            traceback.print_exc()
         finally:
+            sys.stderr.flush()
             os._exit(code)
     os.dup2(far, 0)
     os.close(near)
