@@ -223,6 +223,7 @@ def _remote(folder: Path, reference: Path, place: Path, rounds: int) -> list[Tab
             }
             table = Table(f"The same from S3 (versitygw): {REGION}", COLUMNS)
             _rows(table, race(commands, rounds))
+            _same(place)
             tables.append(table)
     return [*tables, _bytes(folder, reference, place)]
 
