@@ -168,8 +168,8 @@ enum Candidate {
 impl Candidate {
     /// Bytes that it must save: the arithmetic coder takes several times as long to decode as the others.
     fn gain(&self, size: usize, effort: Effort) -> usize {
-        match (self, effort) {
-            (Candidate::Arith(_), Effort::Fast | Effort::Balanced) => size / 32,
+        match self {
+            Candidate::Arith(_) if effort != Effort::Small => size / 32,
             _ => 0,
         }
     }

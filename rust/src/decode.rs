@@ -84,9 +84,8 @@ impl Blocks {
 
     /// The next whole blocks, of at least `size` bytes of records but for the last; empty at the end.
     pub fn next(&mut self, size: usize) -> Result<Vec<u8>> {
-        let (count, size) = (self.columns.core.count(), size.max(PAYLOAD));
-        self.pending.reserve(size + size / 8);
-        while self.record < count && self.pending.len() < size {
+        let count = self.columns.core.count();
+        while self.record < count && self.pending.len() < size.max(PAYLOAD) {
             let step = self.record..(self.record + STEP).min(count);
             self.record = step.end;
             self.columns.append(step, |_| true, &mut self.cursor, &mut self.pending)?;

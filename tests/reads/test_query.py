@@ -132,8 +132,15 @@ def test_any_bed(bam: Path, dataset: Dataset, chosen: list[tuple[str, int, int]]
     expected = samtools("view", "-L", bed, bam)
     assert text(dataset.query(bed=bed)) == expected
     assert dataset.query(bed=bed).count() == expected.count("\n")
+    assert dataset.query(bed=bed).first_position() == first_position(expected)
     region = "chr1:400,100-400,300"
-    assert text(dataset.query(region, bed=bed)) == samtools("view", "-L", bed, bam, region)
+    inside = samtools("view", "-L", bed, bam, region)
+    assert text(dataset.query(region, bed=bed)) == inside
+    assert dataset.query(region, bed=bed).first_position() == first_position(inside)
+
+
+def first_position(sam: str) -> int | None:
+    return int(sam.split("\t", 4)[3]) - 1 if sam else None
 
 
 def test_empty_intervals_of_a_bed(bam: Path, dataset: Dataset) -> None:

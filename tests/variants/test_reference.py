@@ -66,11 +66,9 @@ def test_an_index_of_another_file_is_told(
     bases: tuple[Path, dict[str, str]], tmp_path: Path
 ) -> None:
     shutil.copy(bases[0] / "r.fa", tmp_path / "r.fa")
-    index = (bases[0] / "r.fa.fai").read_text().replace("one\t100003", "one\t100002")
-    (tmp_path / "r.fa.fai").write_text(index.replace("two\t61", "two\t121"))
+    index = (bases[0] / "r.fa.fai").read_text().replace("two\t61", "two\t121")
+    (tmp_path / "r.fa.fai").write_text(index)
     opened = open_reference(str(tmp_path / "r.fa"))
-    module._checksum.cache_clear()
-    opened.checksum("one")  # one base less: a prefix of what is there
     with pytest.raises(CorruptError, match=r"two has .* bases, its \.fai says 121"):
         opened.checksum("two")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 from bams3 import _core
 from bams3.errors import InputError
@@ -16,6 +16,24 @@ TRUNCATED = "the input is truncated: copy or write it again"
 def is_bgzf(head: bytes) -> bool:
     """Tell whether a gzip stream begins with a BGZF block."""
     return head[:4] == b"\x1f\x8b\x08\x04" and head[12:16] == b"BC\x02\x00"
+
+
+def whole_pieces(
+    complete: Callable[[bytes], int], data: Iterable[bytes]
+) -> Generator[bytes, None, bytes]:
+    """Yield pieces of a stream that are whole, in order; return what is left at its end.
+
+    Args:
+        complete: Returns how many of the first bytes are whole: blocks, records, lines.
+        data: The stream.
+    """
+    held = b""
+    for more in data:
+        held += more
+        if length := complete(held):
+            yield held[:length]
+            held = held[length:]
+    return held
 
 
 def bgzf_blocks(data: Iterator[bytes], name: str) -> Iterator[tuple[int, bytes]]:

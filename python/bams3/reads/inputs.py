@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from functools import partial
+from itertools import chain
 from types import TracebackType
 from typing import BinaryIO, Generic, NamedTuple, TypeVar
 
@@ -242,16 +243,7 @@ def _whole(
     complete: Callable[[bytes], int], held: bytes, rest: Iterator[bytes], cut_off: InputError
 ) -> Iterator[bytes]:
     """Yield pieces of what `complete` finds to be whole; raise `cut_off` if something is left."""
-    while True:
-        whole = complete(held)
-        if whole:
-            yield held[:whole]
-        more = next(rest, None)
-        held = held[whole:] if whole else held
-        if more is None:
-            break
-        held += more
-    if held:
+    if (yield from compressed.whole_pieces(complete, chain([held], rest))):
         raise cut_off
 
 

@@ -100,7 +100,13 @@ class Query:
         return sum(self._decoded("core", _count))
 
     def first_position(self) -> int | None:
-        """Return where the first record begins, 0-based; reads no more than `count` of one tile."""
+        """Return where the first record begins: 0-based, -1 where SAM has POS 0; None without one.
+
+        Reads what `count` does, up to there.
+        """
+        if any(want.also for want in self._plan()):
+            block = next(self.blocks(), b"")
+            return int.from_bytes(block[8:12], "little", signed=True) if block else None
         found = next(self._decoded("core", _first), None)
         return found[0] if found else None
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from bams3 import _core
 from bams3.errors import InputError, NotFoundError
+from bams3.reads.compressed import whole_pieces
 from bams3.regions import UNPLACED, Interval, Region
 from bams3.server.bgzf import inflated
 from bams3.server.bin_index import MAX_SIZE, BinIndex
@@ -223,14 +224,7 @@ def contig_numbers(header: Header) -> dict[str, int]:
 
 def _whole_bam(blocks: Iterator[bytes]) -> Iterator[bytes]:
     """Yield whole records."""
-    held = b""
-    for data in blocks:
-        held += data
-        length = _core.bam_complete(held)
-        if length:
-            yield held[:length]
-            held = held[length:]
-    if held:
+    if (yield from whole_pieces(_core.bam_complete, blocks)):
         raise InputError("the last record is cut short")
 
 

@@ -7,6 +7,7 @@ reads only the parts of the file that the index names. A caller gets them as BAM
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -15,7 +16,7 @@ from typing import BinaryIO, Protocol
 from bams3 import _core
 from bams3.config import StorageOptions
 from bams3.errors import CorruptError, InputError, NotFoundError
-from bams3.reads.compressed import END_OF_FILE
+from bams3.reads.compressed import END_OF_FILE, whole_pieces
 from bams3.reads.dataset import Dataset
 from bams3.reads.dataset import open as open_dataset
 from bams3.reads.fetch import pools
@@ -177,7 +178,7 @@ class DatasetReads:
 
 
 # ---- files with an index beside them -------------------------------------------------------------
-class _File:
+class _File(ABC):
     """One object of a store with its index beside it."""
 
     endings: tuple[str, ...]
@@ -192,9 +193,9 @@ class _File:
         """Let go of connections."""
         self._object.close()
 
+    @abstractmethod
     def records(self, intervals: Intervals) -> Iterator[bytes]:
         """Yield the records that overlap any interval."""
-        raise NotImplementedError
 
     def leftmost(self, tid: int, position: int) -> int:
         """Return where the first read begins that overlaps a position."""
@@ -262,37 +263,28 @@ class BamFile(_File):
         """Yield the records that overlap any interval."""
         for tid, spans in intervals:
             for start, skip, end in _runs(self._found.chunks(tid, spans)):
-                for block in self._whole(start, skip, end):
+                inside = self._inflated(start, skip, end)
+                for block in whole_pieces(_core.bam_complete, inside):
                     checked = _core.parse_bam(block, self.header, 1)
                     if chosen := checked.overlapping(tid, spans):
                         yield chosen
 
-    def _whole(self, start: int, skip: int, end: int) -> Iterator[bytes]:
-        """Yield whole records between two places; `skip` bytes of the first block are others'."""
-        held = b""
-        for data in self._inflated(start, skip, end):
-            held += data
-            length = _core.bam_complete(held)
-            if length:
-                yield held[:length]
-            held = held[length:]
-
     def _inflated(self, start: int, skip: int, end: int) -> Iterator[bytes]:
-        data = b""
-        for part in self._parts(start, end):
-            for at in range(0, len(part), _STEP):
-                data += part[at : at + _STEP]
-                whole = _core.bgzf_complete(data)[0]
-                yield inflated(data[:whole], skip, self.url)
-                data, skip = data[whole:], 0 if whole else skip
+        """Yield what the blocks between two places hold, without `skip` bytes of the first."""
+        for blocks in whole_pieces(_whole_blocks, self._steps(start, end)):
+            yield inflated(blocks, skip, self.url)
+            skip = 0
 
-    def _parts(self, start: int, end: int) -> Iterator[bytes]:
-        """Yield the bytes of the file between two places, and what the file has of a last block."""
+    def _steps(self, start: int, end: int) -> Iterator[bytes]:
         end, size = min(end, self._size), _FIRST
         while start < end:
             part = self._get(start, min(end, start + size))
-            yield part
+            yield from (part[at : at + _STEP] for at in range(0, len(part), _STEP))
             start, size = start + len(part), min(2 * size, _PART)
+
+
+def _whole_blocks(data: bytes) -> int:
+    return _core.bgzf_complete(data)[0]
 
 
 def _runs(chunks: Sequence[Chunk]) -> Iterator[tuple[int, int, int]]:
