@@ -3,8 +3,8 @@
 Usage: python -m bams3.variants.stage COMMAND [ARGUMENTS] [// COMMAND [ARGUMENTS]]...
 
 pysam holds the interpreter's lock while bcftools runs, and a crash of bcftools ends the process; so
-each command has one to itself. They are forks of one that has loaded pysam, which takes longer than
-to call some thousand bases. They end with their parent.
+each command has one to itself. They are forks of one that has loaded pysam, which takes long beside
+a small shard. They end with their parent.
 """
 
 from __future__ import annotations
