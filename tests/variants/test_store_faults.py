@@ -29,6 +29,14 @@ from tests.variants.stored import HEADER, Death, calls_of, count_items, die, dyn
 
 pytestmark = pytest.mark.usefixtures("tools")
 ROOT = Path(__file__).parents[2]
+MAKE = """
+import sys, time
+from bams3.variants.store import Header, open_store
+start, *urls = sys.argv[1:]
+for number, url in enumerate(urls):
+    time.sleep(max(float(start) + number * 0.05 - time.time(), 0))
+    open_store(url).replace(Header({"20": 1000}, ("x",)), [])
+"""
 LOAD = "import sys; from bams3.variants.load import load; load(*sys.argv[1:])"
 
 
@@ -39,9 +47,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return write_vcf(folder / "x.vcf.gz"), write_vcf(folder / "y.vcf.gz", seed=2)
 
 
-def loader(path: Path, url: str) -> subprocess.Popen[bytes]:
+def python(*words: str) -> subprocess.Popen[bytes]:
     environ = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
-    return subprocess.Popen([sys.executable, "-c", LOAD, str(path), url], env=environ)
+    return subprocess.Popen([sys.executable, "-c", *words], env=environ)
+
+
+def loader(path: Path, url: str) -> subprocess.Popen[bytes]:
+    return python(LOAD, str(path), url)
 
 
 # ---- killed --------------------------------------------------------------------------------------
@@ -143,6 +155,33 @@ def test_the_same_load_twice_at_once(store: Store, files: tuple[Path, Path]) -> 
     children = [loader(files[0], store.url) for _ in range(2)]
     assert [child.wait() for child in children] == [0, 0]
     assert sorted(map(key_of, store.query(Selection()))) == sorted(found(files[0]))
+
+
+def test_a_new_file_of_sqlite_is_made_by_several_at_once(tmp_path: Path) -> None:
+    """They meet over its journal, where SQLite does not wait by itself."""
+    urls = [f"sqlite:///{tmp_path}/{number}.db" for number in range(50)]
+    start = str(time.time() + 1)
+    children = [python(MAKE, start, *urls) for _ in range(4)]
+    assert [child.wait() for child in children] == [0, 0, 0, 0]
+    assert {open_store(url).header().samples for url in urls} == {("x",)}
+
+
+def test_a_new_file_of_duckdb_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    """Who looks at half of one is told that it is no database."""
+    seen: set[int] = set()
+
+    def watch(path: Path) -> None:
+        while not path.exists():
+            pass
+        seen.add(path.stat().st_size)
+
+    for number in range(20):
+        path = tmp_path / f"{number}.duckdb"
+        thread = threading.Thread(target=watch, args=[path])
+        thread.start()
+        open_store(f"duckdb:///{path}").replace(HEADER, [])
+        thread.join()
+    assert min(seen) >= 3 * 4096  # its three headers
 
 
 def test_loads_of_different_samples_at_once(store: Store, tmp_path: Path) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import os
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from bams3.errors import InputError, StorageError, UsageError
+from bams3.errors import ExistsError, InputError, StorageError, UsageError
+from bams3.storage.local import LocalStore
 from bams3.variants.store import Header
 from bams3.variants.store.rows import COLUMNS
 from bams3.variants.store.sql import SqlStore, rows_of
@@ -45,6 +49,9 @@ class DuckStore(SqlStore):
 
     def _connected(self, write: bool) -> Any:
         """Connect; wait where another process has the file."""
+        folder, name = os.path.split(os.path.abspath(self.path))
+        if write and os.path.isdir(folder) and not os.path.exists(self.path):
+            self._make_file(folder, name)
         until = time.monotonic() + PATIENCE
         while True:
             try:
@@ -60,6 +67,14 @@ class DuckStore(SqlStore):
                         "wait for it; sqlite:/// and dynamodb:// take several at a time",
                     ) from error
                 time.sleep(0.1)
+
+    def _make_file(self, folder: str, name: str) -> None:
+        """Put an empty database there, whole at once: DuckDB takes half of one for no database."""
+        with tempfile.TemporaryDirectory() as scratch:
+            empty = Path(scratch) / name
+            self._duckdb.connect(str(empty)).close()
+            with suppress(ExistsError):
+                LocalStore(folder).put_if_absent(name, empty.read_bytes())
 
     def _begin(self, connection: Any) -> None:
         connection.execute("BEGIN TRANSACTION")

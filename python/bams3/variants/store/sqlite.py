@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -47,8 +48,9 @@ class SqliteStore(SqlStore):
             raise _translated(error, self.url) from error
 
     def _begin(self, connection: sqlite3.Connection) -> None:
-        if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-            connection.execute("PRAGMA journal_mode = WAL")
+        until = time.monotonic() + PATIENCE
+        while not _logs_ahead(connection) and time.monotonic() < until:
+            time.sleep(0.05)
         connection.execute("BEGIN IMMEDIATE")
 
     def _insert(self, connection: sqlite3.Connection, calls: Iterator[Call], header: Header) -> int:
@@ -80,6 +82,22 @@ class SqliteStore(SqlStore):
             f"JOIN calls ON calls.contig = g.contig AND {near}",
             [selection.gene],
         )
+
+
+def _logs_ahead(connection: sqlite3.Connection) -> bool:
+    """Ask for a write-ahead log; False while another connection is in the way.
+
+    SQLite waits by itself for all locks but this one: two that would both change the journal of a
+    new file would wait for each other, so one is told that it is busy.
+    """
+    try:
+        if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
 
 
 def _translated(error: sqlite3.Error, url: str) -> Bams3Error:
