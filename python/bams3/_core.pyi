@@ -209,7 +209,8 @@ def encode_tile(records: bytes, options: TileOptions) -> Tile: ...
 class Selection:
     """Which records: overlap with any interval of contig `tid` (None: all), and flag filters.
 
-    `tid` -1 selects unplaced records. Intervals are sorted, 0-based half-open.
+    `tid` -1 selects unplaced records. Intervals are sorted, 0-based half-open. `tags`: those that
+    records keep, or all.
     """
     def __new__(
         cls,
@@ -219,6 +220,7 @@ class Selection:
         exclude: int = 0,
         exclude_all: int = 0,
         min_mapq: int = 0,
+        tags: Sequence[bytes] | None = None,
     ) -> Selection: ...
 
 def decode_tile(

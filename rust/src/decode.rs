@@ -50,7 +50,7 @@ pub fn decode(core: &[u8], rest: &[u8], selection: &Selection, contigs: i32) -> 
     if !taken.contains(&true) {
         return Reader::new(rest).map(|_| Vec::new());
     }
-    let columns = Columns::read(core, rest, contigs)?;
+    let columns = Columns::read(core, rest, selection, contigs)?;
     let mut out = Vec::with_capacity(columns.estimate(&taken));
     columns.append(0..taken.len(), |record| taken[record], &mut columns.tags.cursor(), &mut out)?;
     Ok(out)
@@ -78,7 +78,7 @@ impl Blocks {
     pub fn new(core: &[u8], rest: &[u8], contigs: i32) -> Result<Self> {
         let core = decode_core(core)?;
         check_contigs(core.tid.iter().copied(), contigs)?;
-        let columns = Columns::read(core, rest, contigs)?;
+        let columns = Columns::read(core, rest, &Selection::all(), contigs)?;
         Ok(Self { cursor: columns.tags.cursor(), columns, record: 0, pending: Vec::new() })
     }
 
@@ -110,7 +110,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn read(core: Core, rest: &[u8], contigs: i32) -> Result<Self> {
+    fn read(core: Core, rest: &[u8], selection: &Selection, contigs: i32) -> Result<Self> {
         let mut input = Reader::new(rest)?;
         let mates = core.mates();
         let mate_fields = mate::read(&mut input, &core, &mates)?;
@@ -118,7 +118,7 @@ impl Columns {
         let names = name::read(&mut input, &core)?;
         let sequences = sequence::read(&mut input, &core)?;
         let qualities = quality::read(&mut input, &core)?;
-        let tags = tags::read(&mut input, core.count())?;
+        let tags = tags::read(&mut input, core.count(), |tag| selection.keeps(tag))?;
         Ok(Self { core, mates, mate_fields, names, sequences, qualities, tags })
     }
 

@@ -1,4 +1,4 @@
-//! Which records a query wants.
+//! Which records a query wants, and what of them.
 
 use crate::columns::Core;
 
@@ -14,11 +14,18 @@ pub struct Selection {
     /// Leave out records that have all of these flags.
     pub exclude_all: u16,
     pub min_mapq: u8,
+    /// Only these tags; all where there is none.
+    pub tags: Option<Vec<[u8; 2]>>,
 }
 
 impl Selection {
     pub fn all() -> Self {
         Self::default()
+    }
+
+    /// Whether records keep a tag.
+    pub fn keeps(&self, tag: [u8; 2]) -> bool {
+        self.tags.as_ref().is_none_or(|tags| tags.contains(&tag))
     }
 
     pub fn takes(&self, core: &Core, record: usize) -> bool {

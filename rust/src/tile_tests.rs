@@ -7,6 +7,7 @@ use crate::codecs::Effort;
 use crate::decode::{decode, Blocks};
 use crate::header::Header;
 use crate::loss::Loss;
+use crate::project::{project, Projection};
 use crate::record::{iterate, Record};
 use crate::select::Selection;
 use crate::tile::{encode, Options, Tile};
@@ -89,6 +90,25 @@ fn records_are_taken_without_the_others() {
     for effort in EFFORTS {
         let tile = coded(&records, effort);
         assert!(decode(&tile.core, &tile.rest, &selection, i32::MAX).unwrap() == wanted);
+    }
+}
+
+#[test]
+fn tags_are_taken_without_the_others() {
+    let records = records(9, 2_000);
+    let every: [[u8; 2]; 6] = [*b"NM", *b"MD", *b"XA", *b"XB", *b"XF", *b"MC"];
+    for effort in EFFORTS {
+        let tile = coded(&records, effort);
+        for chosen in 0..1 << every.len() {
+            let tags = (0..every.len()).filter(|at| chosen >> at & 1 == 1).map(|at| every[at]);
+            let tags = Some(tags.collect::<Vec<_>>());
+            let selection = Selection { min_mapq: 30, tags: tags.clone(), ..Selection::all() };
+            let found = decode(&tile.core, &tile.rest, &selection, i32::MAX).unwrap();
+            let selection = Selection { tags: None, ..selection };
+            let whole = decode(&tile.core, &tile.rest, &selection, i32::MAX).unwrap();
+            let projection = Projection { fields: u16::MAX, tags, without: vec![] };
+            assert!(found == project(&whole, &projection).unwrap());
+        }
     }
 }
 

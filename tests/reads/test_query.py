@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pysam
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -99,6 +100,18 @@ def test_filters(bam: Path, dataset: Dataset, filters: dict[str, int], region: s
     expected = samtools("view", *options, bam, region)
     assert text(dataset.query(region, **filters)) == expected
     assert dataset.query(region, **filters).count() == expected.count("\n")
+
+
+def test_kept_tags(bam: Path, dataset: Dataset) -> None:
+    """Of all types, those in few records, those that are derived, and none."""
+    with pysam.AlignmentFile(str(bam)) as file:
+        tags = sorted({name for read in file for name, _ in read.get_tags()})
+    assert {*tags} == {"MD", "NM", "RG", "XA", "XB", "XF"}
+    for kept in [*([tag] for tag in tags), tags[::2], tags[1::2], tags]:
+        expected = samtools("view", "--keep-tag", ",".join(kept), bam)
+        assert text(dataset.query(keep_tags=kept)) == expected
+    bare = samtools("view", "--keep-tag", "QQ", bam)
+    assert text(dataset.query(keep_tags=[])) == text(dataset.query(keep_tags=["QQ"])) == bare
 
 
 positions = st.one_of(

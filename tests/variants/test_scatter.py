@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pysam
 import pytest
 
+from bams3.reads.convert import convert
 from bams3.regions import Region
 from bams3.variants.call import call
 from bams3.variants.callers import Caller
@@ -41,6 +44,30 @@ def test_shards_of_any_size_give_what_one_run_gives(
 def test_every_format_gives_the_same_calls(source: str, normal: Sample, out: Path) -> None:
     call([normal.source(source)], normal.reference, out, workers=2)
     assert read_lines(out) == plain(normal.reference, normal.bam)
+
+
+def test_tags_that_change_qualities_are_not_left_out(
+    normal: Sample, out: Path, tmp_path: Path
+) -> None:
+    """bcftools takes BAQ from BQ, or undoes that of ZQ, and reads of unknown RG are no sample's."""
+    chance = random.Random(5)
+    made = str(tmp_path / "x.bam")
+    with (
+        pysam.AlignmentFile(normal.bam) as source,
+        pysam.AlignmentFile(made, "wb", template=source) as file,
+    ):
+        for number, read in enumerate(source):
+            length = read.query_length
+            text = "".join(chr(chance.randrange(64, 64 + 25)) for _ in range(length))
+            read.set_tag(("BQ", "ZQ", "XQ")[number % 3], text)
+            file.write(read)
+    pysam.index(made)
+    expected = plain(normal.reference, made)
+    assert expected != plain(normal.reference, normal.bam)
+    dataset = str(tmp_path / "x.bams3")
+    convert(made, dataset)
+    call([dataset], normal.reference, out, workers=2)
+    assert read_lines(out) == expected
 
 
 def test_regions_give_their_part_of_the_whole(normal: Sample, out: Path) -> None:

@@ -165,6 +165,7 @@ class Dataset:
         exclude: int = 0,
         exclude_all: int = 0,
         min_mapq: int = 0,
+        keep_tags: Sequence[str] | None = None,
         columns: Sequence[str] | None = None,
         once: bool = False,
         threads: int | None = None,
@@ -179,6 +180,7 @@ class Dataset:
             exclude: FLAG bits of which none may be set (-F).
             exclude_all: FLAG bits that may not all be set (-G).
             min_mapq: Least mapping quality (-q).
+            keep_tags: Only these tags of the records (--keep-tag); others are not decoded.
             columns: Columns of the Arrow stream; see `bams3.reads.arrow.COLUMNS`. Names of tags
                 (`"NM"`, `"XY:i"`, `"XY:f"`, `"XY:Z"`) are columns too.
             once: Each record once and in file order, whatever the regions (-M).
@@ -190,7 +192,8 @@ class Dataset:
         """
         from bams3.reads.query import Filters, Query
 
-        filters = Filters(require, exclude, exclude_all, min_mapq)
+        tags = None if keep_tags is None else tuple(tag.encode() for tag in keep_tags)
+        filters = Filters(require, exclude, exclude_all, min_mapq, tags)
         return Query(self, regions, bed, filters, columns=columns, once=once, threads=threads)
 
     def depth(

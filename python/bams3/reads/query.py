@@ -36,17 +36,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Filters on FLAG and MAPQ, as -f -F -G -q of samtools."""
+    """Filters on FLAG and MAPQ, as -f -F -G -q of samtools, and the tags that are kept."""
 
     require: int = 0
     exclude: int = 0
     exclude_all: int = 0
     min_mapq: int = 0
+    tags: tuple[bytes, ...] | None = None
 
     def selection(self, tid: int | None = None, intervals: Sequence[Interval] = ()) -> Selection:
         """Add a place to the filters."""
         return _core.Selection(
-            tid, intervals, self.require, self.exclude, self.exclude_all, self.min_mapq
+            tid,
+            intervals,
+            self.require,
+            self.exclude,
+            self.exclude_all,
+            self.min_mapq,
+            self.tags,
         )
 
 

@@ -54,8 +54,11 @@ class Alignments(Protocol):
     def weights(self, contig: str) -> list[Weight]:
         """Return about how many bytes of reads begin where."""
 
-    def records(self, intervals: Intervals) -> Iterator[bytes]:
-        """Yield the records that overlap any interval as record streams, in order, each once."""
+    def records(self, intervals: Intervals, tags: Sequence[str] | None = None) -> Iterator[bytes]:
+        """Yield the records that overlap any interval as record streams, in order, each once.
+
+        `tags`: the only ones that are wanted; others may be left out.
+        """
 
     def leftmost(self, tid: int, position: int) -> int:
         """Return where the first read begins that overlaps a position; that position without."""
@@ -158,19 +161,19 @@ class DatasetReads:
         """Return about how many bytes of reads begin where."""
         return self._weights.get(self._dataset.tids[contig], [])
 
-    def records(self, intervals: Intervals) -> Iterator[bytes]:
-        """Yield the records that overlap any interval."""
-        return self._query(intervals).blocks()
+    def records(self, intervals: Intervals, tags: Sequence[str] | None = None) -> Iterator[bytes]:
+        """Yield the records that overlap any interval, with the tags that are wanted alone."""
+        return self._query(intervals, tags).blocks()
 
     def leftmost(self, tid: int, position: int) -> int:
         """Return where the first read begins that overlaps a position."""
         first = self._query([(tid, [(position, position + 1)])]).first_position()
         return position if first is None else min(max(0, first), position)
 
-    def _query(self, intervals: Intervals) -> Query:
+    def _query(self, intervals: Intervals, tags: Sequence[str] | None = None) -> Query:
         names = list(self._dataset.contigs)
         bed = [Region(names[tid], *span) for tid, spans in intervals for span in spans]
-        return self._dataset.query(bed=bed, threads=1)
+        return self._dataset.query(bed=bed, keep_tags=tags, threads=1)
 
     def close(self) -> None:
         """Let go of connections."""
@@ -194,8 +197,8 @@ class _File(ABC):
         self._object.close()
 
     @abstractmethod
-    def records(self, intervals: Intervals) -> Iterator[bytes]:
-        """Yield the records that overlap any interval."""
+    def records(self, intervals: Intervals, tags: Sequence[str] | None = None) -> Iterator[bytes]:
+        """Yield the records that overlap any interval, with all of their tags."""
 
     def leftmost(self, tid: int, position: int) -> int:
         """Return where the first read begins that overlaps a position."""
@@ -259,8 +262,8 @@ class BamFile(_File):
     def _tids(self) -> dict[str, int]:
         return {name: tid for tid, (name, _) in enumerate(self.header.contigs)}
 
-    def records(self, intervals: Intervals) -> Iterator[bytes]:
-        """Yield the records that overlap any interval."""
+    def records(self, intervals: Intervals, tags: Sequence[str] | None = None) -> Iterator[bytes]:
+        """Yield the records that overlap any interval, with all of their tags."""
         for tid, spans in intervals:
             for start, skip, end in _runs(self._found.chunks(tid, spans)):
                 inside = self._inflated(start, skip, end)
@@ -327,8 +330,8 @@ class CramFile(_File):
         """Return about how many bytes of reads begin where."""
         return self._found.weights([name for name, _ in self.header.contigs].index(contig))
 
-    def records(self, intervals: Intervals) -> Iterator[bytes]:
-        """Yield the records that overlap any interval."""
+    def records(self, intervals: Intervals, tags: Sequence[str] | None = None) -> Iterator[bytes]:
+        """Yield the records that overlap any interval, with all of their tags."""
         for tid, spans in intervals:
             containers = self._found.overlapping(tid, spans)
             if not containers:

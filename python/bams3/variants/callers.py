@@ -99,6 +99,15 @@ class Caller:
         return self.name == "bcftools"
 
     @property
+    def tags(self) -> tuple[str, ...] | None:
+        """The tags of reads that it looks at; None where nobody knows.
+
+        Of bcftools mpileup: read groups, and what adjusts or has adjusted base qualities. (NM is for
+        annotations that are not asked for here.)
+        """
+        return ("RG", "BQ", "ZQ") if self.name == "bcftools" else None
+
+    @property
     def needs_files(self) -> bool:
         """Whether the command wants indexed BAM files rather than streams."""
         return "{bam}" in self.name

@@ -107,7 +107,7 @@ def _run(task: Task, folder: Path, deadline: float | None) -> _Counter:
     (folder / "ploidy").write_text(task.caller.ploidy_rules, errors="surrogateescape")
     names, counter = _names(task), _Counter()
     feeds = {
-        name: _bam(task.caller, reads.header, counter.see(_records(reads, spans)))
+        name: _bam(task.caller, reads.header, counter.see(_records(reads, spans, task.caller.tags)))
         for name, reads in zip(names, inputs, strict=True)
     }
     try:
@@ -159,12 +159,14 @@ def padded(inputs: Sequence[Alignments], pieces: Sequence[Piece]) -> list[Piece]
     ]
 
 
-def _records(reads: Alignments, pieces: Sequence[Piece]) -> Iterator[bytes]:
+def _records(
+    reads: Alignments, pieces: Sequence[Piece], tags: Sequence[str] | None
+) -> Iterator[bytes]:
     tids = {name: tid for tid, name in enumerate(contigs_of(reads))}
     spans: dict[int, list[Interval]] = {}
     for contig, start, end in pieces:
         spans.setdefault(tids[contig], []).append((start, end))
-    return reads.records(sorted(spans.items()))
+    return reads.records(sorted(spans.items()), tags)
 
 
 def _bam(caller: Caller, header: _core.Header, blocks: Iterator[bytes]) -> Iterator[bytes]:

@@ -38,6 +38,19 @@ pub fn read(input: &mut Reader, count: usize) -> Result<Vec<i64>> {
     Ok(coded.into_iter().map(unzigzag).collect())
 }
 
+/// Pass over a column.
+pub fn skip(input: &mut Reader) -> Result<()> {
+    match input.varint()? {
+        BYTES => (0..2).try_for_each(|_| input.skip()),
+        PLANES => (0..input.count(8)?).try_for_each(|_| input.skip()),
+        DICTIONARY => {
+            (0..input.count(255)?).try_for_each(|_| input.varint().map(|_| ()))?;
+            input.skip()
+        }
+        _ => Err(corrupt("unknown integer coding")),
+    }
+}
+
 fn write_bytes(out: &mut Writer, coded: &[u64], wide: usize) {
     let bytes: Vec<u8> = coded.iter().map(|&value| value.min(ESCAPE) as u8).collect();
     let mut escaped = Vec::new();

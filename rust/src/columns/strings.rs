@@ -106,6 +106,19 @@ pub fn read(input: &mut Reader, count: usize) -> Result<Strings> {
     }
 }
 
+/// Pass over a column.
+pub fn skip(input: &mut Reader) -> Result<()> {
+    match input.varint()? {
+        DICTIONARY => (0..2).try_for_each(|_| input.skip()),
+        TERMINATED => input.skip(),
+        PLAIN | MIXED => {
+            ints::skip(input)?;
+            input.skip()
+        }
+        _ => Err(corrupt("unknown text coding")),
+    }
+}
+
 fn mismatch() -> crate::error::Error {
     corrupt("a text column does not fit its records")
 }

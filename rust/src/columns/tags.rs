@@ -211,6 +211,11 @@ fn read_planes(input: &mut Reader, width: usize) -> Result<Vec<u8>> {
     Ok((0..count).flat_map(|at| planes.iter().map(move |plane| plane[at])).collect())
 }
 
+fn skip_planes(input: &mut Reader, width: usize) -> Result<()> {
+    input.varint()?;
+    (0..width).try_for_each(|_| input.skip())
+}
+
 /// Write the tags of all rows; returns the bytes that each tag took.
 pub fn write(out: &mut Writer, all: &Collected, derived: &mut Derived) -> Vec<([u8; 2], usize)> {
     ints::write(out, &all.list_of);
@@ -233,12 +238,12 @@ enum Values {
     Fixed(Vec<u8>),
 }
 
-/// The tags of a tile, which are given back record after record.
+/// The tags of a tile, which are given back record after record. Columns that nobody wants are not there.
 pub struct Tags {
     lists: Vec<Vec<u8>>,
     list_of: Vec<usize>,
     columns_of: Vec<Vec<usize>>,
-    columns: Vec<Values>,
+    columns: Vec<Option<Values>>,
 }
 
 /// How far the tags of a tile have been given back.
@@ -259,8 +264,8 @@ fn mismatch() -> Error {
     corrupt("the tag columns do not fit together")
 }
 
-/// Read the tags of `count` records.
-pub fn read(input: &mut Reader, count: usize) -> Result<Tags> {
+/// Read those tags of `count` records that are kept.
+pub fn read(input: &mut Reader, count: usize, keeps: impl Fn([u8; 2]) -> bool) -> Result<Tags> {
     let list_of = ints::read(input, count)?;
     let number = input.count(count)?;
     let lengths = ints::read(input, number)?;
@@ -274,7 +279,13 @@ pub fn read(input: &mut Reader, count: usize) -> Result<Tags> {
         lists.iter().map(|list| columns_of(list, &mut keys)).collect();
     let mut counts = vec![0usize; keys.len()];
     list_of.iter().flat_map(|&list| &columns_of[list]).for_each(|&column| counts[column] += 1);
-    let read_one = |(&key, count): (&Key, usize)| Values::read(input, key, count);
+    let read_one = |(&key, count): (&Key, usize)| {
+        if keeps([key[0], key[1]]) {
+            Values::read(input, key, count).map(Some)
+        } else {
+            Values::skip(input, key).map(|()| None)
+        }
+    };
     let columns = keys.iter().zip(counts).map(read_one).collect::<Result<Vec<_>>>()?;
     Ok(Tags { lists, list_of, columns_of, columns })
 }
@@ -328,6 +339,26 @@ impl Values {
                 Values::Fixed(data)
             }
         })
+    }
+
+    fn skip(input: &mut Reader, key: Key) -> Result<()> {
+        match key[2] {
+            b'i' => {
+                input.count(1)?;
+                ints::skip(input)
+            }
+            b'Z' | b'H' => {
+                if Source::of_text([key[0], key[1]]).is_some() {
+                    input.skip()?;
+                }
+                strings::skip(input)
+            }
+            b'B' => {
+                ints::skip(input)?;
+                skip_planes(input, element_size(key[3]).unwrap_or(1))
+            }
+            kind => skip_planes(input, fixed_size(kind).unwrap_or(1)),
+        }
     }
 
     /// Append the value at `place`, which is of record `record`, and return the place after it.
@@ -397,8 +428,9 @@ impl Tags {
         out: &mut Vec<u8>,
     ) -> Result<()> {
         for (key, column) in self.of(record) {
+            let Some(values) = &self.columns[column] else { continue };
             out.extend_from_slice(&key[..3]);
-            let (values, place) = (&self.columns[column], &mut cursor.columns[column]);
+            let place = &mut cursor.columns[column];
             *place = values.append(&key[2..], *place, record, derived, out)?;
         }
         Ok(())
@@ -407,8 +439,9 @@ impl Tags {
     /// Go on to the next record.
     pub fn skip(&self, record: usize, cursor: &mut Cursor) -> Result<()> {
         for (key, column) in self.of(record) {
+            let Some(values) = &self.columns[column] else { continue };
             let place = &mut cursor.columns[column];
-            *place = self.columns[column].after(&key[2..], *place)?;
+            *place = values.after(&key[2..], *place)?;
         }
         Ok(())
     }

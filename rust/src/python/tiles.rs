@@ -156,7 +156,7 @@ fn encode_tile(py: Python<'_>, records: &[u8], options: &TileOptions) -> Result<
     Ok(Tile { inner, core, rest })
 }
 
-/// Which records a query wants.
+/// Which records a query wants, and what of them.
 #[pyclass(frozen, module = "bams3._core")]
 pub struct Selection {
     inner: select::Selection,
@@ -165,7 +165,7 @@ pub struct Selection {
 #[pymethods]
 impl Selection {
     #[new]
-    #[pyo3(signature = (tid=None, intervals=Vec::new(), require=0, exclude=0, exclude_all=0, min_mapq=0))]
+    #[pyo3(signature = (tid=None, intervals=Vec::new(), require=0, exclude=0, exclude_all=0, min_mapq=0, tags=None))]
     fn new(
         tid: Option<i32>,
         intervals: Vec<(i64, i64)>,
@@ -173,9 +173,18 @@ impl Selection {
         exclude: u16,
         exclude_all: u16,
         min_mapq: u8,
+        tags: Option<Vec<[u8; 2]>>,
     ) -> Self {
         Self {
-            inner: select::Selection { tid, intervals, require, exclude, exclude_all, min_mapq },
+            inner: select::Selection {
+                tid,
+                intervals,
+                require,
+                exclude,
+                exclude_all,
+                min_mapq,
+                tags,
+            },
         }
     }
 }
