@@ -176,6 +176,7 @@ class Tile:
     digest_in: bytes
     digest: bytes
     stats: Stats
+    slices: list[tuple[int, int, int, int]]
     column_sizes: dict[str, int]
 
 @final
@@ -231,19 +232,43 @@ def decode_tile(
     Records on a contig that is not below `contigs` raise CorruptError.
     """
 
-class TileBlocks:
-    """All records of a tile in blocks as of `bgzf_store`, made a piece at a time.
+class DecodedTile:
+    """A tile whose columns are decoded. Raises as `decode_tile`, some of it from `blocks` only."""
 
-    Raises as `decode_tile`, some of it from `next` only.
-    """
-
-    def __new__(cls, core: bytes, rest: bytes, contigs: int) -> TileBlocks: ...
-    def next(self, size: int) -> bytes:
-        """Return the next whole blocks, of at least `size` bytes of records; empty at the end."""
+    def __new__(cls, core: bytes, rest: bytes, contigs: int) -> DecodedTile: ...
+    def blocks(self, start: int, end: int) -> bytes:
+        """Return records [start, end) in blocks as of `bgzf_store`."""
 
 def count_tile(core: bytes, selection: Selection) -> int: ...
 def first_position(core: bytes, selection: Selection) -> int | None:
     """Return where the first of the selected records begins, 0-based."""
+
+# ---- slices (slices.rs) -------------------------------------------------------------------------
+class Slices:
+    """The slices of all tiles of a dataset: records, position of the first one, reach, bytes.
+
+    Attributes:
+        tiles: Number of tiles.
+    """
+
+    tiles: int
+    def __new__(cls) -> Slices: ...
+    @staticmethod
+    def from_bytes(data: bytes) -> Slices:
+        """Raise CorruptError where it is damaged."""
+
+    def to_bytes(self) -> bytes: ...
+    def __bool__(self) -> bool:
+        """Whether any tile has slices."""
+
+    def add(self, slices: Sequence[tuple[int, int, int, int]]) -> None:
+        """Append those of the next tile."""
+
+    def of(self, tile: int) -> list[tuple[int, int, int, int]]:
+        """Return those of a tile: none where it is in one piece, or not known."""
+
+def measure_slices(records: bytes, reads: Sequence[int]) -> list[tuple[int, int, int, int]]:
+    """Return what lies in slices of so many records each."""
 
 # ---- statistics and index (stats.rs, index.rs) --------------------------------------------------
 @final

@@ -133,20 +133,23 @@ pub fn bgzf_deflate(data: &[u8], level: i32) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// Bytes that `bgzf_store` makes of so many.
+pub fn stored_size(size: usize) -> usize {
+    size + size.div_ceil(PAYLOAD) * STORED
+}
+
 /// Pack without compression, so that the length of the data alone tells where each byte lies: blocks of
-/// `PAYLOAD` bytes, and `STORED` more for each.
-pub fn bgzf_store(data: &[u8]) -> Vec<u8> {
-    let blocks = data.chunks(PAYLOAD);
-    let mut out = Vec::with_capacity(data.len() + blocks.len() * STORED);
-    for payload in blocks {
-        let length = (payload.len() + STORED - 1) as u16;
-        out.extend_from_slice(&START);
-        out.extend_from_slice(&length.to_le_bytes());
-        out.extend_from_slice(&stored_head(payload));
-        out.extend_from_slice(payload);
-        put_footer(payload, &mut out);
+/// `PAYLOAD` bytes, and `STORED` more for each. `out` has room for just that.
+pub fn bgzf_store(data: &[u8], out: &mut [u8]) {
+    for (payload, block) in data.chunks(PAYLOAD).zip(out.chunks_mut(PAYLOAD + STORED)) {
+        let length = (block.len() - 1) as u16;
+        let (head, rest) = block.split_at_mut(HEADER);
+        let (body, footer) = rest.split_at_mut(rest.len() - FOOTER);
+        head[..16].copy_from_slice(&START);
+        head[16..].copy_from_slice(&length.to_le_bytes());
+        store(payload, body);
+        footer.copy_from_slice(&footer_of(payload));
     }
-    out
 }
 
 fn deflate_block(compressor: &mut Compressor, payload: &[u8], out: &mut Vec<u8>) -> Result<()> {
@@ -156,7 +159,7 @@ fn deflate_block(compressor: &mut Compressor, payload: &[u8], out: &mut Vec<u8>)
     let deflated = compressor.deflate_compress(payload, body);
     let deflated = deflated.unwrap_or_else(|_| store(payload, body));
     out.truncate(start + HEADER + deflated);
-    put_footer(payload, out);
+    out.extend_from_slice(&footer_of(payload));
     let length = u16::try_from(out.len() - start - 1);
     let length = length.map_err(|_| Error::input("BGZF block too long"))?;
     out[start..start + 16].copy_from_slice(&START);
@@ -164,9 +167,9 @@ fn deflate_block(compressor: &mut Compressor, payload: &[u8], out: &mut Vec<u8>)
     Ok(())
 }
 
-fn put_footer(payload: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(&crc32(payload).to_le_bytes());
-    out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+fn footer_of(payload: &[u8]) -> [u8; FOOTER] {
+    let both = u64::from(crc32(payload)) | (payload.len() as u64) << 32;
+    both.to_le_bytes()
 }
 
 /// Write one stored deflate block, for what does not compress.
@@ -194,8 +197,8 @@ mod tests {
     fn stored_blocks_come_back_and_lie_where_arithmetic_says() {
         let data = sample();
         for size in [0, 1, PAYLOAD - 1, PAYLOAD, PAYLOAD + 1, data.len()] {
-            let packed = bgzf_store(&data[..size]);
-            assert_eq!(packed.len(), size + size.div_ceil(PAYLOAD) * STORED);
+            let mut packed = vec![0; stored_size(size)];
+            bgzf_store(&data[..size], &mut packed);
             assert_eq!(bgzf_inflate(&packed).unwrap(), data[..size]);
         }
     }

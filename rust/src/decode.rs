@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use crate::bgzf::{bgzf_store, PAYLOAD};
 use crate::cigar::{SKIP, SOFT_CLIP};
 use crate::columns::derive::Derived;
 use crate::columns::name::Names;
+use crate::columns::quality::{self, Qualities};
 use crate::columns::sequence::{self, Sequences};
 use crate::columns::tags::{Cursor, Tags};
-use crate::columns::{cigar, mate, name, position, quality, tags, Core};
+use crate::columns::{cigar, mate, name, position, tags, Core};
 use crate::error::{corrupt, Error, Result};
 use crate::record::bin_of;
 use crate::select::Selection;
@@ -17,8 +17,6 @@ use crate::tile::MAX_READS;
 
 /// About what a record has beside bases and qualities.
 const USUAL: usize = 192;
-/// Records between two looks at how much there is.
-const STEP: usize = 64;
 
 /// Decode a core section.
 pub fn decode_core(section: &[u8]) -> Result<Core> {
@@ -51,7 +49,8 @@ pub fn decode(core: &[u8], rest: &[u8], selection: &Selection, contigs: i32) -> 
         return Reader::new(rest).map(|_| Vec::new());
     }
     let columns = Columns::read(core, rest, selection, contigs)?;
-    let mut out = Vec::with_capacity(columns.estimate(&taken));
+    let chosen = (0..taken.len()).filter(|&record| taken[record]);
+    let mut out = Vec::with_capacity(columns.estimate(chosen));
     columns.append(0..taken.len(), |record| taken[record], &mut columns.tags.cursor(), &mut out)?;
     Ok(out)
 }
@@ -63,38 +62,35 @@ fn check_contigs(mut tids: impl Iterator<Item = i32>, contigs: i32) -> Result<()
     }
 }
 
-/// A tile as BGZF blocks without compression, made a piece at a time.
-pub struct Blocks {
+/// A tile whose columns are decoded, and whose records are put together where they are asked for.
+pub struct Decoded {
     columns: Columns,
     cursor: Cursor,
-    /// The record that comes next.
-    record: usize,
-    /// Records that no block has taken yet.
-    pending: Vec<u8>,
+    /// The record at which the cursor stands.
+    next: usize,
 }
 
-impl Blocks {
-    /// Decode the columns.
+impl Decoded {
     pub fn new(core: &[u8], rest: &[u8], contigs: i32) -> Result<Self> {
         let core = decode_core(core)?;
         check_contigs(core.tid.iter().copied(), contigs)?;
         let columns = Columns::read(core, rest, &Selection::all(), contigs)?;
-        Ok(Self { cursor: columns.tags.cursor(), columns, record: 0, pending: Vec::new() })
+        Ok(Self { cursor: columns.tags.cursor(), columns, next: 0 })
     }
 
-    /// The next whole blocks, of at least `size` bytes of records but for the last; empty at the end.
-    pub fn next(&mut self, size: usize) -> Result<Vec<u8>> {
+    /// Some of the records, as a record stream; fewer where the tile has no more.
+    pub fn records(&mut self, records: Range<usize>) -> Result<Vec<u8>> {
         let count = self.columns.core.count();
-        while self.record < count && self.pending.len() < size.max(PAYLOAD) {
-            let step = self.record..(self.record + STEP).min(count);
-            self.record = step.end;
-            self.columns.append(step, |_| true, &mut self.cursor, &mut self.pending)?;
-        }
-        let whole = self.pending.len() - self.pending.len() % PAYLOAD;
-        let end = if self.record < count { whole } else { self.pending.len() };
-        let blocks = bgzf_store(&self.pending[..end]);
-        self.pending.drain(..end);
-        Ok(blocks)
+        let (start, end) = (records.start.min(count), records.end.min(count));
+        let (from, mut cursor) = match self.next <= start {
+            true => (self.next, self.cursor.clone()),
+            false => (0, self.columns.tags.cursor()),
+        };
+        (from..start).try_for_each(|record| self.columns.tags.skip(record, &mut cursor))?;
+        let mut out = Vec::with_capacity(self.columns.estimate(start..end));
+        self.columns.append(start..end, |_| true, &mut cursor, &mut out)?;
+        (self.cursor, self.next) = (cursor, end);
+        Ok(out)
     }
 }
 
@@ -105,7 +101,7 @@ struct Columns {
     mate_fields: Vec<mate::Mate>,
     names: Names,
     sequences: Sequences,
-    qualities: Vec<u8>,
+    qualities: Qualities,
     tags: Tags,
 }
 
@@ -122,10 +118,9 @@ impl Columns {
         Ok(Self { core, mates, mate_fields, names, sequences, qualities, tags })
     }
 
-    /// About how many bytes the records that are taken have.
-    fn estimate(&self, taken: &[bool]) -> usize {
-        let lengths = self.core.length.iter().zip(taken).filter(|(_, &taken)| taken);
-        lengths.map(|(&length, _)| USUAL + length as usize * 3 / 2).sum()
+    /// About how many bytes some records have.
+    fn estimate(&self, records: impl Iterator<Item = usize>) -> usize {
+        records.map(|record| USUAL + self.core.length[record] as usize * 3 / 2).sum()
     }
 
     /// Append those of the next records that are taken; `cursor` stands at the first of the range, and after it
@@ -159,9 +154,8 @@ impl Columns {
         let (core, mate) = (&self.core, self.mate_fields[record]);
         let fields = Fields { core, record, mate, name: self.names.get(record) };
         fields.append_head(out)?;
-        sequence::pack(self.sequences.bases(record), out);
-        let bases = &self.sequences.start[record..];
-        out.extend_from_slice(&self.qualities[bases[0]..bases[1]]);
+        sequence::pack(derived.bases(record)?, out);
+        self.qualities.append(core, record, out);
         self.tags.append(record, cursor, derived, out)?;
         fields.append_long_cigar(out);
         close_record(out, start)

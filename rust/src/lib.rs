@@ -31,6 +31,7 @@ pub mod sam_format;
 mod sam_tags;
 pub mod select;
 mod sequence;
+pub mod slices;
 pub mod sort;
 #[cfg(test)]
 mod speed;

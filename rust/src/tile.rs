@@ -5,14 +5,16 @@
 
 use crate::codecs::Effort;
 use crate::columns::derive::Derived;
+use crate::columns::quality::{self, Qualities};
 use crate::columns::sequence::{self, Sequences};
 use crate::columns::tags::Collected;
-use crate::columns::{cigar, mate, md, name, position, quality, rows, tags, Core, Row};
+use crate::columns::{cigar, mate, md, name, position, rows, tags, Core, Row};
 use crate::decode::decode;
 use crate::error::{Error, Result};
 use crate::loss::{self, Loss};
 use crate::record::iterate;
 use crate::select::Selection;
+use crate::slices::{self, Slice};
 use crate::stats::Stats;
 use crate::stream::Writer;
 
@@ -51,6 +53,7 @@ pub struct Tile {
     /// The same of the records as they are stored, which differ where loss was asked for.
     pub digest: u128,
     pub stats: Stats,
+    pub slices: Vec<Slice>,
     pub column_sizes: Vec<(String, usize)>,
 }
 
@@ -86,6 +89,7 @@ fn code(records: &[u8], effort: Effort) -> Result<Tile> {
         digest_in: 0,
         digest: 0,
         stats: Stats::of(&core, &rows),
+        slices: slices::of(records)?,
         column_sizes: sizes.list,
     })
 }
@@ -127,9 +131,9 @@ fn code_rest(core: &Core, rows: &[Row], effort: Effort, sizes: &mut Sizes) -> Re
     learn_reference(core, &tags, &mut sequences);
     sequence::write(&mut out, core, &sequences);
     sizes.mark("sequence", &out);
-    quality::write(&mut out, rows);
+    let qualities = Qualities::from_rows(rows);
+    quality::write(&mut out, rows, &qualities);
     sizes.mark("quality", &out);
-    let qualities = rows.iter().map(|row| row.qualities).collect::<Vec<_>>().concat();
     let mut derived = Derived::new(core, &mates, &sequences, &qualities);
     let before = out.size();
     let of_tags = tags::write(&mut out, &tags, &mut derived);

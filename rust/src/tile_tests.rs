@@ -2,14 +2,14 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::bgzf::{bgzf_store, PAYLOAD};
 use crate::codecs::Effort;
-use crate::decode::{decode, Blocks};
+use crate::decode::{decode, Decoded};
 use crate::header::Header;
 use crate::loss::Loss;
 use crate::project::{project, Projection};
 use crate::record::{iterate, Record};
 use crate::select::Selection;
+use crate::slices;
 use crate::tile::{encode, Options, Tile};
 
 const EFFORTS: [Effort; 3] = [Effort::Fast, Effort::Balanced, Effort::Small];
@@ -133,16 +133,73 @@ fn texts_that_are_derived_stand_among_others() {
 }
 
 #[test]
-fn blocks_are_those_of_the_whole_stream() {
+fn parts_of_a_tile_come_in_any_order() {
     let records = records(9, 3_000);
+    let ends: Vec<usize> = iterate(&records)
+        .scan(0, |end, record| {
+            *end += 4 + record.unwrap().bytes().len();
+            Some(*end)
+        })
+        .collect();
+    let start = |at: usize| at.checked_sub(1).map_or(0, |before| ends[before]);
     let tile = coded(&records, Effort::Balanced);
-    for size in [0, 1, PAYLOAD, PAYLOAD + 1, 3 * PAYLOAD, 1 << 30] {
-        let mut blocks = Blocks::new(&tile.core, &tile.rest, i32::MAX).unwrap();
-        let next = || Some(blocks.next(size).unwrap()).filter(|piece| !piece.is_empty());
-        let pieces: Vec<Vec<u8>> = std::iter::from_fn(next).collect();
-        assert!(pieces.concat() == bgzf_store(&records));
-        assert!(pieces.len() == 1 || pieces[0].len() >= size);
+    let mut decoded = Decoded::new(&tile.core, &tile.rest, i32::MAX).unwrap();
+    let mut random = Random(3);
+    for _ in 0..100 {
+        let from = random.below(3_000) as usize;
+        let to = from + random.below(3_000 - from as u64 + 1) as usize;
+        assert!(decoded.records(from..to).unwrap() == records[start(from)..start(to)]);
     }
+    assert!(decoded.records(2_990..9_000).unwrap() == records[start(2_990)..]);
+    assert!(decoded.records(5_000..9_000).unwrap().is_empty());
+}
+
+#[test]
+fn slices_are_runs_of_the_records() {
+    for count in [5_000, 2_049] {
+        let found = records(11, count);
+        let slices = slices::of(&found).unwrap();
+        assert_eq!(slices.len() as u64, count.div_ceil(2_048));
+        let mut rest = iterate(&found);
+        for slice in &slices {
+            let part: Vec<Record> =
+                rest.by_ref().take(slice.reads as usize).map(Result::unwrap).collect();
+            assert_eq!(slice.reads as usize, part.len());
+            assert_eq!(slice.pos, part[0].pos());
+            assert_eq!(slice.reach, part.iter().map(Record::end).max().unwrap());
+            let bytes: usize = part.iter().map(|record| 4 + record.bytes().len()).sum();
+            assert_eq!(slice.bytes, bytes as u64);
+        }
+        assert!(rest.next().is_none());
+        let reads: Vec<u32> = slices.iter().map(|slice| slice.reads).collect();
+        assert_eq!(slices::measured(&found, &reads).unwrap(), slices);
+        assert_ne!(slices::measured(&found, &[1_000]).unwrap(), slices);
+    }
+    assert!(slices::of(&records(11, 2_048)).unwrap().is_empty());
+}
+
+#[test]
+fn slices_of_long_reads_are_a_mebibyte() {
+    let bases = "ACGT".repeat(75_000);
+    let text: String =
+        (1..8).map(|at| format!("r{at}\t0\tc\t{at}\t9\t300000M\t*\t0\t0\t{bases}\t*\n")).collect();
+    let header = Header::new(b"@SQ\tSN:c\tLN:900000\n", None).unwrap();
+    let records = crate::sam::parse_sam(text.as_bytes(), &header, 1).unwrap().data;
+    let reads: Vec<u32> = slices::of(&records).unwrap().iter().map(|slice| slice.reads).collect();
+    assert_eq!(reads, [3, 3, 1]);
+}
+
+#[test]
+fn tiles_of_several_contigs_have_no_slices() {
+    let elsewhere: Vec<u8> = iterate(&records(11, 5_000))
+        .enumerate()
+        .flat_map(|(at, record)| {
+            let mut bytes = record.unwrap().bytes().to_vec();
+            bytes[..4].copy_from_slice(&(at as i32 / 4_000).to_le_bytes());
+            [(bytes.len() as u32).to_le_bytes().to_vec(), bytes].concat()
+        })
+        .collect();
+    assert!(slices::of(&elsewhere).unwrap().is_empty());
 }
 
 #[test]

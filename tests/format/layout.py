@@ -1,4 +1,4 @@
-"""Sections 1, 2 and 8 of docs/reference/format.md: manifest, keys of objects, index and tables."""
+"""Sections 1, 2, 8 and 10 of docs/reference/format.md: manifest, keys, index, tables, slices."""
 
 from __future__ import annotations
 
@@ -180,3 +180,38 @@ def _starts(cursor: Cursor, tile: Tile) -> list[tuple[int, int]]:
     if not out or out[-1][0] != tile.last_tid or offset >= tile.bytes:
         raise Corrupt(f"the index has contigs {out} in {tile}")
     return out
+
+
+# ---- slices --------------------------------------------------------------------------------------
+@dataclass
+class Slice:
+    """A run of records of a tile."""
+
+    reads: int
+    pos: int
+    reach: int
+    bytes: int
+
+
+def read_slices(manifest: dict, folder: Path) -> list[list[Slice]] | None:
+    """The slices of all tiles, if the dataset has some."""
+    place = manifest.get("slices")
+    if place is None:
+        return None
+    raw = read_object(folder / f"_index/{place['digest']}.slices", place["digest"])
+    if len(raw) != place["size"]:
+        raise Corrupt("the slices are not as long as the manifest says")
+    cursor = Cursor(zstd.decode(raw))
+    counts = [cursor.varint() for _ in range(cursor.varint())]
+    reads = [cursor.varint() for _ in range(sum(counts))]
+    starts: list[int] = []
+    for count in counts:
+        pos = 0
+        for _ in range(count):
+            pos += unzigzag(cursor.varint())
+            starts.append(pos)
+    reaches = [pos + unzigzag(cursor.varint()) for pos in starts]
+    rows = zip(reads, starts, reaches, strict=True)
+    slices = iter([Slice(*row, cursor.varint()) for row in rows])
+    cursor.finish()
+    return [[next(slices) for _ in range(count)] for count in counts]

@@ -289,6 +289,21 @@ def spliced() -> tuple[Contigs, list[Record]]:
     return [("1", 70_000)], records
 
 
+def sliced() -> tuple[Contigs, list[Record]]:
+    """More reads than a slice holds, of which the first reach furthest."""
+    rng = random.Random(7)
+    contig = [rng.choice(ACGT) for _ in range(4000)]
+    records = []
+    for i in range(2_100):
+        cigar: Cigar = [(M, 6), (D, 500), (M, 6)] if i % 700 == 1 else [(M, 12)]
+        record = Record(0, i, flag=16 * (i % 2), mapq=60, name=b"r%d" % i)
+        _align(rng, record, contig, cigar)
+        record.qualities = bytes([30]) * record.length
+        records.append(record)
+    records += [Record(-1, -1, flag=4, name=b"u%d" % i) for i in range(3)]
+    return [("chr1", 4000)], records
+
+
 SPLICED_CIGARS: tuple[Cigar, ...] = (
     [(M, 76)],
     [(M, 30), (N, 15_000), (M, 46)],
@@ -421,7 +436,14 @@ def character(tag: str, value: str) -> bytes:
 
 
 CODES = {"c": "b", "C": "B", "s": "h", "S": "H", "i": "i", "I": "I", "f": "f"}
-CASES = {"short": short, "long": long, "spliced": spliced, "odd": odd, "tables": short}
+CASES = {
+    "short": short,
+    "long": long,
+    "spliced": spliced,
+    "odd": odd,
+    "tables": short,
+    "sliced": sliced,
+}
 
 
 if __name__ == "__main__":

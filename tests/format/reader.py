@@ -15,7 +15,16 @@ from pathlib import Path
 from tests.format import bam, bases, core, mates, names, qualities, sam, tags, zstd
 from tests.format.core import Record
 from tests.format.cursor import Corrupt
-from tests.format.layout import Chunk, Index, Tile, read_index, read_manifest, read_object
+from tests.format.layout import (
+    Chunk,
+    Index,
+    Slice,
+    Tile,
+    read_index,
+    read_manifest,
+    read_object,
+    read_slices,
+)
 from tests.format.primitives import open_section
 
 
@@ -26,11 +35,13 @@ class Dataset:
     folder: Path
     manifest: dict
     index: Index
+    slices: list[list[Slice]] | None
 
     @classmethod
     def open(cls, folder: Path) -> Dataset:
         manifest = read_manifest(folder / "_metadata.json")
-        return cls(folder, manifest, read_index(manifest["index"], folder))
+        index = read_index(manifest["index"], folder)
+        return cls(folder, manifest, index, read_slices(manifest, folder))
 
     def header(self) -> bytes:
         """The text of the SAM header."""
@@ -41,17 +52,22 @@ class Dataset:
     def records(self) -> Iterator[Record]:
         """All records, `packed` as BAM has them; at the end their number and digest are checked."""
         count = total = 0
+        slices = iter(self.slices or [])
         for chunk in self.index.chunks:
-            for record in self._chunk(chunk):
-                count += 1
-                total += bam.digest(record.packed)
-                yield record
+            for records in self._chunk(chunk):
+                check_slices(next(slices, []), records)
+                for record in records:
+                    count += 1
+                    total += bam.digest(record.packed)
+                    yield record
+        if list(slices):
+            raise Corrupt("slices without tiles")
         if count != self.manifest["records"]:
             raise Corrupt(f"{count} records instead of {self.manifest['records']}")
         if f"{total % 2**128:032x}" != self.manifest["digest"]:
             raise Corrupt("the digest of the records is wrong")
 
-    def _chunk(self, chunk: Chunk) -> Iterator[Record]:
+    def _chunk(self, chunk: Chunk) -> Iterator[list[Record]]:
         digest = f"{int.from_bytes(chunk.digest, 'little'):016x}"
         raw = read_object(self.folder / self.index.key(chunk), digest)
         rest = sum(tile.core for tile in chunk.tiles)
@@ -59,7 +75,7 @@ class Dataset:
         for tile in chunk.tiles:
             records = read_tile(tile, raw[at : at + tile.core], raw[rest : rest + tile.rest])
             at, rest = at + tile.core, rest + tile.rest
-            yield from records
+            yield records
         if rest != len(raw):
             raise Corrupt("the sections do not fill the chunk")
 
@@ -78,6 +94,20 @@ def read_tile(tile: Tile, core_section: bytes, rest_section: bytes) -> list[Reco
         record.packed = bam.pack(record)
     _check(tile, records)
     return records
+
+
+def check_slices(slices: list[Slice], records: list[Record]) -> None:
+    """That these are slices of a tile of these records."""
+    at = 0
+    for number, slice_ in enumerate(slices):
+        run = records[at : at + slice_.reads]
+        at += len(run)
+        size = sum(len(r.packed) for r in run)
+        found = Slice(len(run), run[0].pos, max(r.end for r in run), size)
+        if found != slice_ or {r.tid for r in run} != {records[0].tid} or run[0].tid < 0:
+            raise Corrupt(f"slice {number} is {found}, not {slice_}")
+    if slices and (at != len(records) or len(slices) == 1):
+        raise Corrupt("the slices are not all of the tile")
 
 
 def _check(tile: Tile, records: list[Record]) -> None:

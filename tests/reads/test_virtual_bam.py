@@ -6,6 +6,7 @@ import io
 import os
 import random
 import shutil
+import struct
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,13 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bams3
+from bams3 import _core
 from bams3.errors import CorruptError, InputError, UsageError
 from bams3.reads.convert import convert
 from bams3.reads.dataset import Dataset
+from bams3.reads.manifest import Manifest, SliceTable
 from bams3.reads.tile_cache import TileCache
 from bams3.reads.to_bam import to_bam
+from bams3.reads.verify import verify
 from bams3.reads.virtual_bam import VirtualBam
 from bams3.storage import open_store
+from tests.format import make_golden
 from tests.reads import made
 from tests.reads.sample import CONTIGS, make_bam, make_dataset, samtools
 from tests.servers.fake_s3 import FakeS3
@@ -69,6 +74,11 @@ def converted(sam: str, folder: Path) -> Dataset:
     return bams3.open(str(folder / "made.bams3"))
 
 
+def tile_start(bam: VirtualBam, tile: int) -> int:
+    """Where in the file a tile begins."""
+    return bam._starts[bam._firsts[tile]]
+
+
 def assert_equal(dataset: Dataset, folder: Path, regions: int = 40) -> None:
     """That samtools sees through either index what it sees in the BAM of `to-bam`."""
     theirs = folder / "theirs.bam"
@@ -105,7 +115,7 @@ def sampled(
 # ---- the file ------------------------------------------------------------------------------------
 def test_samtools_sees_the_records_of_to_bam(dataset: Dataset, tmp_path: Path) -> None:
     tiles = sum(len(dataset.index.rows(chunk)) for chunk in range(len(dataset.index.chunks)))
-    assert tiles > 10
+    assert tiles > 10 and dataset.slices
     assert_equal(dataset, tmp_path, 100)
 
 
@@ -147,9 +157,8 @@ def test_who_has_left_gets_no_third_tile(dataset: Dataset, whole: bytes) -> None
         return len(asked) == 2
 
     data = b"".join(bam.read(0, None, left))
-    ends = list(bam._starts)
-    assert len(ends) > 3 and len(asked) == 2
-    assert data == whole[: ends[2]], "and no mark of the file's end"
+    assert len(bam._places) > 3 and len(asked) == 2
+    assert data == whole[: tile_start(bam, 2)], "and no mark of the file's end"
 
 
 def test_every_byte_alone_around_the_borders(bam: VirtualBam, whole: bytes) -> None:
@@ -259,14 +268,14 @@ def test_only_the_chunks_concerned_are_touched(source: Path, fake_s3: FakeS3) ->
         for tile, place in enumerate(bam._places):
             fake_s3.reset()
             # An open range, of which the client takes one block.
-            stream = bam.read(bam._starts[tile])
+            stream = bam.read(tile_start(bam, tile))
             assert next(stream)
             stream.close()
             wanted = f"made.bams3/{dataset.source.key(place.chunk)}"
             assert {request.key for request in fake_s3.requests} <= {wanted}
             assert len(fake_s3.requests) <= 2
         fake_s3.reset()
-        assert b"".join(bam.read(bam._starts[1], bam._starts[2]))
+        assert next(bam.read(tile_start(bam, 1)))
         assert fake_s3.requests == [], "what was read is held"
 
 
@@ -286,66 +295,182 @@ def test_a_tile_that_is_not_as_long_as_the_index_says_stops_the_stream(bam: Virt
     first, second = bam._sections([0])[0], bam._sections([1])[0]
     assert first.place.bytes != second.place.bytes
     with pytest.raises(CorruptError, match="other sizes than the index says"):
-        b"".join(bam._made(replace(first, place=second.place)))
+        bam._whole((1, replace(first, place=second.place)))
+
+
+# ---- slices --------------------------------------------------------------------------------------
+def test_slices_are_where_the_records_are(dataset: Dataset, bam: VirtualBam) -> None:
+    """Each begins with a block, and the index begins with them."""
+    sliced = 0
+    for tile, place in enumerate(bam._places):
+        slices, records = dataset.slices_of(place), iter(bam.dataset.source.read([place], "both"))
+        data = dataset.source.decode(next(records))
+        assert slices in ([], _core.measure_slices(data, [row[0] for row in slices]))
+        for number in range(len(slices)):
+            start = bam._starts[bam._firsts[tile] + number]
+            block = _core.bgzf_inflate(next(bam.read(start)))
+            assert struct.unpack_from("<i", block, 8)[0] == slices[number][1]
+        sliced += len(slices)
+    assert sliced > 10
+
+
+def test_who_begins_late_in_a_tile_gets_the_next_one_decoded(dataset: Dataset) -> None:
+    bam = VirtualBam(dataset)
+    tile = next(t for t in range(len(bam._places)) if bam._firsts[t + 1] - bam._firsts[t] > 3)
+    early, late = tile_start(bam, tile), bam._starts[bam._firsts[tile + 1] - 1]
+    assert next(bam.read(early)) and next(bam.read(late, tile_start(bam, tile + 1)))
+    bam._ahead.submit(int).result()
+    assert bam._key(tile + 1) not in bam._cache
+    bam = VirtualBam(dataset)
+    assert next(bam.read(late))
+    bam._ahead.submit(int).result()
+    assert bam._key(tile + 1) in bam._cache
+
+
+def test_what_cannot_be_decoded_ahead_is_told_to_who_asks(source: Path, tmp_path: Path) -> None:
+    convert(str(source), str(tmp_path / "made"))
+    with bams3.open(str(tmp_path / "made")) as dataset:
+        bam = dataset.as_bam()
+        tile = next(t for t in range(len(bam._places)) if bam._firsts[t + 1] - bam._firsts[t] > 2)
+        place = bam._places[tile + 1]
+        with open(tmp_path / "made" / dataset.source.key(place.chunk), "r+b") as chunk:
+            chunk.seek(place.core[0])
+            chunk.write(bytes(place.core[1]))
+        stream = bam.read(bam._starts[bam._firsts[tile + 1] - 1])
+        assert next(stream)
+        bam._ahead.submit(int).result()
+        with pytest.raises(CorruptError, match=f"tile {place.tile}: .*checksum"):
+            next(stream)
+
+
+def test_older_datasets_without_slices(tmp_path: Path) -> None:
+    version, *_ = sorted(make_golden.GOLDEN.iterdir())
+    for case in ("short.fast", "tables.balanced"):
+        (tmp_path / case).mkdir()
+        with bams3.open(version / case) as dataset:
+            assert dataset.manifest.version == (1, 0) and not dataset.slices
+            assert_equal(dataset, tmp_path / case)
+
+
+@pytest.mark.parametrize("kind", ["missing", "damaged", "other"])
+def test_slices_that_are_not_right_are_damage(kind: str, source: Path, tmp_path: Path) -> None:
+    made_ = tmp_path / "made"
+    convert(str(source), str(made_))
+    (path,) = made_.glob("_index/*.slices")
+    raw = path.read_bytes()
+    if kind == "other":
+        slices = _core.Slices.from_bytes(_core.zstd_decompress(raw, 1 << 20))
+        other = _core.Slices()
+        for tile in range(slices.tiles):
+            other.add([(*row[:3], row[3] + 1) for row in slices.of(tile)])
+        replace_slices(made_, path, _core.zstd_compress(other.to_bytes(), 9))
+    path.unlink()
+    if kind == "damaged":
+        path.write_bytes(raw[:-1])
+    with bams3.open(made_) as dataset:
+        with pytest.raises(CorruptError, match="slices"):
+            dataset.as_bam()
+        assert dataset.query("chr1:500,000-500,100").count() > 0, "queries do without"
+        summary = verify(dataset)
+        assert summary.problems and all("slices" in problem for problem in summary.problems)
+
+
+def replace_slices(folder: Path, path: Path, data: bytes) -> None:
+    """Put other slices into a dataset, as if they had been written so."""
+    manifest = Manifest.from_bytes((folder / "_metadata.json").read_bytes())
+    table = SliceTable(_core.hash64(data), len(data))
+    assert table.key != f"_index/{path.name}"
+    (folder / table.key).write_bytes(data)
+    (folder / "_metadata.json").write_bytes(replace(manifest, slices=table).to_bytes())
+
+
+# ---- the cache -----------------------------------------------------------------------------------
+class Sliced:
+    """A tile of three slices of 10 bytes; its columns take 50."""
+
+    count, size = 3, 50
+
+    def __init__(self) -> None:
+        self.made: list[int] = []
+
+    def slice(self, number: int) -> bytes:
+        self.made.append(number)
+        return bytes([number] * 10)
 
 
 def test_tiles_are_made_once_however_many_ask() -> None:
     cache, made, gate = TileCache(100), [], threading.Event()
 
-    def make() -> Iterator[bytes]:
+    def make() -> Sliced:
         gate.wait(10)
-        made.append(1)
-        yield from (b"x" * 30, b"y" * 30)
+        made.append(Sliced())
+        return made[-1]
 
     got: list[list[bytes]] = []
-    read = lambda: got.append(list(cache.pieces("a", make)))  # noqa: E731
+    read = lambda: got.append([cache.slice("a", number, make) for number in (1, 0)])  # noqa: E731
     threads = [threading.Thread(target=read) for _ in range(8)]
     for thread in threads:
         thread.start()
     gate.set()
     for thread in threads:
         thread.join()
-    assert (len(made), got) == (1, [[b"x" * 30, b"y" * 30]] * 8)
-    assert list(cache.pieces("b", lambda: iter([b"y" * 50]))) == [b"y" * 50]
-    assert "b" in cache and "a" not in cache, "the limit drops the one used least lately"
+    assert got == [[b"\1" * 10, b"\0" * 10]] * 8
+    assert len(made) == 1 and sorted(made[0].made) == [0, 1]
 
 
-def test_nobody_waits_for_a_slow_reader_of_a_tile() -> None:
-    cache, made = TileCache(100), []
+def test_the_tile_used_least_lately_is_dropped() -> None:
+    cache = TileCache(130)
+    cache.slice("a", 0, Sliced)
+    cache.slice("b", 0, Sliced)
+    assert "a" in cache and "b" in cache
+    cache.slice("a", 1, Sliced)  # 70 and 60
+    cache.prepare("c", Sliced)
+    assert "b" not in cache and "a" in cache and "c" in cache
+    cache.slice("a", 2, Sliced)  # whole: 30 without its columns
+    cache.slice("d", 0, Sliced)
+    assert "a" in cache and "c" not in cache and "d" in cache
+    assert TileCache(20).slice("e", 0, Sliced) == bytes(10), "however small the cache"
 
-    def make() -> Iterator[bytes]:
-        for piece in (b"1", b"2", b"3"):
-            made.append(piece)
-            yield piece
 
-    slow = cache.pieces("a", make)
-    assert next(slow) == b"1" and made == [b"1"], "a piece is there before the others are made"
-    assert list(cache.pieces("a", make)) == [b"1", b"2", b"3"]
-    assert list(slow) == [b"2", b"3"] and made == [b"1", b"2", b"3"]
-    early = cache.pieces("b", make)
-    assert next(early) == b"1"
-    early.close()
-    assert "b" in cache and len(made) == 6, "who leaves early makes the rest"
+def test_nobody_waits_for_another_tile() -> None:
+    cache, gate = TileCache(1000), threading.Event()
+
+    def slow() -> Sliced:
+        gate.wait(10)
+        return Sliced()
+
+    thread = threading.Thread(target=cache.slice, args=["slow", 0, slow])
+    thread.start()
+    try:
+        assert cache.slice("quick", 0, Sliced) == bytes(10)
+        assert "slow" in cache
+    finally:
+        gate.set()
+        thread.join()
 
 
 def test_tiles_that_cannot_be_made_are_not_held() -> None:
     cache = TileCache(100)
 
-    def broken() -> Iterator[bytes]:
-        yield b"1"
+    def broken() -> Sliced:
         raise CorruptError("broken")
 
-    first, second = cache.pieces("a", broken), cache.pieces("a", broken)
-    assert next(first) == next(second) == b"1"
+    class Half(Sliced):
+        def slice(self, number: int) -> bytes:
+            if number:
+                raise CorruptError("broken")
+            return super().slice(number)
+
+    for make in (broken, Half):
+        with pytest.raises(CorruptError):
+            cache.slice("a", 1, make)
+        assert "a" not in cache and cache._size == 0
     with pytest.raises(CorruptError):
-        next(first)
+        cache.prepare("a", broken)
+    assert cache.slice("a", 0, Half) == bytes(10)
     with pytest.raises(CorruptError):
-        next(second)
-    early = cache.pieces("a", broken)
-    assert next(early) == b"1"
-    early.close()
-    assert "a" not in cache
-    assert list(cache.pieces("a", lambda: iter([b"c"]))) == [b"c"]
+        cache.slice("a", 1, Half)
+    assert cache.slice("a", 1, Sliced) == b"\1" * 10
 
 
 # ---- as a file -----------------------------------------------------------------------------------

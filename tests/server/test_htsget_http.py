@@ -16,9 +16,11 @@ from urllib.parse import urlsplit
 import pysam
 import pytest
 
+import bams3
 from bams3.reads.convert import convert
 from bams3.reads.virtual_bam import VirtualBam
 from bams3.server.bin_index import BinIndex
+from tests.format import make_golden
 from tests.reads.sample import make_bam, make_dataset, samtools
 from tests.server.running import Running, serving
 from tests.server.test_htsget import bcftools, write_variants
@@ -101,8 +103,8 @@ def test_a_client_that_leaves_has_few_tiles_decoded(
     """One tile for a client that has read enough of it, though more would fit into the buffers."""
     convert(str(data / "reads.bam"), str(tmp_path / "x.bams3"))
     made: list[int] = []
-    make = VirtualBam._made
-    monkeypatch.setattr(VirtualBam, "_made", lambda bam, s: made.append(1) or make(bam, s))
+    make = VirtualBam._decoded
+    monkeypatch.setattr(VirtualBam, "_decoded", lambda *a: made.append(1) or make(*a))
     monkeypatch.setattr("bams3.server.virtual._PAUSE", 2.0)
     with serving(("d", str(tmp_path))) as running:
         size = running.ask("/files/d/x.bams3.bam", method="HEAD").headers["Content-Length"]
@@ -112,6 +114,21 @@ def test_a_client_that_leaves_has_few_tiles_decoded(
         time.sleep(0.5)
     assert int(size) > 4_000_000
     assert len(made) == 1
+
+
+@pytest.mark.parametrize("case", ["tables.fast", "sliced.small"])
+def test_a_dataset_is_read_through_the_server(case: str, tmp_path: Path) -> None:
+    """As a dataset, with its tile tables, their hints and its slices."""
+    shutil.copytree(max(make_golden.GOLDEN.iterdir()) / case, tmp_path / "x.bams3")
+    with serving(("d", str(tmp_path))) as running:
+        with (
+            bams3.open(f"{running.url}/files/d/x.bams3") as there,
+            bams3.open(tmp_path / "x.bams3") as here,
+        ):
+            for region in ("chr1:500-520", "*"):
+                assert list(there.query(region).blocks()) == list(here.query(region).blocks())
+            assert there.slices.tiles == here.slices.tiles
+            assert b"".join(there.as_bam().read()) == b"".join(here.as_bam().read())
 
 
 def chunks_read(server: FakeS3) -> set[str]:

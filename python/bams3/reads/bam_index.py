@@ -1,12 +1,12 @@
-"""BAI and CSI of a virtual BAM, from the tile table alone.
+"""BAI and CSI of a virtual BAM, from the tables of tiles and slices alone.
 
-A real index knows records, this one knows tiles: a tile is listed in the fewest bins that cover
+A real index knows records, this one knows slices: a slice is listed in the fewest bins that cover
 its extent exactly. A reader that follows the index finds every record that overlaps its region,
-and reads at most the rest of the tiles around it. SAMv1 section 5 and CSIv1 of hts-specs.
+and reads at most the rest of the slices around it. SAMv1 section 5 and CSIv1 of hts-specs.
 
 htslib stops where the first chunk of the next bin on the right begins, for records in that bin
-begin after the region. Tiles that reach into a bin from the left would make it stop too early. So
-the chunk that comes first in a bin is that of the tiles which begin in it, be it empty.
+begin after the region. Slices that reach into a bin from the left would make it stop too early. So
+the chunk that comes first in a bin is that of the slices which begin in it, be it empty.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from typing import NamedTuple
 from bams3 import _core
 from bams3.reads.compressed import END_OF_FILE
 
-MIN_SHIFT = 14
-BAI_LEVELS = 5
-BAI_LONGEST = 1 << MIN_SHIFT + 3 * BAI_LEVELS
+BAI_SHIFT, BAI_LEVELS = 14, 5
+BAI_LONGEST = 1 << BAI_SHIFT + 3 * BAI_LEVELS
+CSI_SHIFT = 12
+"""Windows of 4 kb, where those of other indexes have 16 kb: who asks for a region gets less of what
+lies before it. The file is about as large as the CSI of a BAM, for it lists slices, not records."""
 
 
 class Stretch(NamedTuple):
-    """Records of one contig in one tile, and the virtual offsets between which they lie.
+    """Records of one contig in a slice, or a tile, and the virtual offsets between which they lie.
 
     `end` is None where the tile holds records of a later contig: then nobody knows how far those of
     this one reach. Positions are 0-based half-open.
@@ -51,6 +53,7 @@ class Counts(NamedTuple):
 class _Contig:
     """What the index lists of one contig."""
 
+    shift: int
     levels: int
     bins: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     spans: list[tuple[int, int]] = field(default_factory=list)
@@ -60,10 +63,10 @@ class _Contig:
 
     def add(self, stretch: Stretch) -> None:
         last = (1 << 3 * self.levels) - 1
-        first = min(max(stretch.start, 0) >> MIN_SHIFT, last)
+        first = min(max(stretch.start, 0) >> self.shift, last)
         known = first
         if stretch.end is not None:
-            last = known = min(max(stretch.end - 1, stretch.start, 0) >> MIN_SHIFT, last)
+            last = known = min(max(stretch.end - 1, stretch.start, 0) >> self.shift, last)
         for number in covering(first, last, self.levels):
             _append(self.bins.setdefault(number, []), stretch.begin, stretch.until)
         if not self.spans:
@@ -75,7 +78,7 @@ class _Contig:
     def chunks(self, number: int) -> list[tuple[int, int]]:
         """Return the ranges of offsets of a bin, first what begins in it."""
         window = first_window(number, self.levels)
-        own = bisect_left(self.starts, window << MIN_SHIFT)
+        own = bisect_left(self.starts, window << self.shift)
         border = self.spans[own][1] if own < len(self.spans) else self.until
         before = [
             (begin, min(until, border)) for begin, until in self.bins[number] if begin < border
@@ -86,9 +89,9 @@ class _Contig:
         return (after or [(border, border)]) + before
 
     def windows(self) -> array[int]:
-        """Return the offset of the first tile that meets each window of 16 kb.
+        """Return the offset of the first slice that meets each window.
 
-        A window that no tile meets has that of the next tile. At the end, windows that say the same
+        A window that no slice meets has that of the next one. At the end, windows that say the same
         are one.
         """
         offsets = array("Q")
@@ -107,7 +110,7 @@ def _append(chunks: list[tuple[int, int]], begin: int, until: int) -> None:
 
 
 def covering(first: int, last: int, levels: int) -> Iterator[int]:
-    """Yield the fewest bins that make up the windows of 16 kb from `first` to `last`."""
+    """Yield the fewest bins that make up the windows from `first` to `last`."""
     while first <= last:
         up = 0
         while up < levels and first % 8 ** (up + 1) == 0 and first + 8 ** (up + 1) - 1 <= last:
@@ -123,14 +126,14 @@ def first_bin(level: int) -> int:
 
 def first_window(number: int, levels: int) -> int:
     """Return the first window of 16 kb in a bin."""
-    level = next(level for level in range(levels, -1, -1) if number >= first_bin(level))
+    level = ((7 * number + 1).bit_length() - 1) // 3
     return (number - first_bin(level)) << 3 * (levels - level)
 
 
 def levels_for(longest: int) -> int:
     """Return how many levels of bins a CSI needs for contigs of this length."""
     levels = BAI_LEVELS
-    while longest > 1 << MIN_SHIFT + 3 * levels:
+    while longest > 1 << CSI_SHIFT + 3 * levels:
         levels += 1
     return levels
 
@@ -139,7 +142,7 @@ def bai(
     contigs: int, stretches: Iterable[Stretch], counts: Mapping[int, Counts], unplaced: int
 ) -> bytes:
     """Return a BAI; no contig may be longer than `BAI_LONGEST`. `counts` by contig number."""
-    listed = _collect(stretches, BAI_LEVELS)
+    listed = _collect(stretches, BAI_SHIFT, BAI_LEVELS)
     out = [b"BAI\1", struct.pack("<i", contigs)]
     for tid in range(contigs):
         contig = listed.get(tid)
@@ -157,8 +160,8 @@ def csi(
 ) -> bytes:
     """Return a CSI, packed as BGZF. `contigs`: their lengths."""
     levels = levels_for(max(contigs, default=0))
-    listed = _collect(stretches, levels)
-    out = [b"CSI\1", struct.pack("<iiii", MIN_SHIFT, levels, 0, len(contigs))]
+    listed = _collect(stretches, CSI_SHIFT, levels)
+    out = [b"CSI\1", struct.pack("<iiii", CSI_SHIFT, levels, 0, len(contigs))]
     for tid in range(len(contigs)):
         contig = listed.get(tid)
         windows = contig.windows() if contig else None
@@ -167,11 +170,11 @@ def csi(
     return _core.bgzf_deflate(b"".join(out), 6) + END_OF_FILE
 
 
-def _collect(stretches: Iterable[Stretch], levels: int) -> dict[int, _Contig]:
+def _collect(stretches: Iterable[Stretch], shift: int, levels: int) -> dict[int, _Contig]:
     listed: dict[int, _Contig] = {}
     for stretch in stretches:
         if stretch.tid >= 0:
-            listed.setdefault(stretch.tid, _Contig(levels)).add(stretch)
+            listed.setdefault(stretch.tid, _Contig(shift, levels)).add(stretch)
     return listed
 
 

@@ -56,5 +56,5 @@ def _is_ours(key: str) -> bool:
         return folder == "" or key.startswith(("data/", "_index/", "_spill/"))
     chunk = key.startswith("data/") and key.endswith(".chunk")
     spill = key.startswith("_spill/") and (name.endswith(".spill") or name in MARKS)
-    table = key.startswith("_index/") and key.endswith((".tiles", ".hint"))
+    table = key.startswith("_index/") and key.endswith((".tiles", ".hint", ".slices"))
     return chunk or spill or table or (key.startswith("_header.") and key.endswith(".zst"))

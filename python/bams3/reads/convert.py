@@ -299,6 +299,7 @@ class _Conversion:
         uploads = self._destination.uploads
         data = uploads.bytes_written
         digest, size = self._destination.put_header(header.text)
+        written = sizes(writer, uploads.bytes_written - data, data)
         manifest = Manifest(
             created_by=f"bams3 {_core.VERSION}",
             samples=samples(header.text),
@@ -311,9 +312,10 @@ class _Conversion:
             header_digest=digest,
             header_size=size,
             counts={"records": writer.records, "chunks": writer.chunks, "tiles": writer.tiles},
-            sizes=sizes(writer, uploads.bytes_written - data, data),
+            sizes=written,
             index=writer.index,
             stats=writer.stats,
+            slices=self._destination.put_slices(writer.slices),
         )
         return self._destination.publish(manifest) + uploads.bytes_written
 

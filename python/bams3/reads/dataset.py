@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from bams3 import _core
 from bams3.errors import Bams3Error, CorruptError, NotFoundError, StorageError
 from bams3.reads.fetch import Source
 from bams3.reads.manifest import (
+    MAX_BLOB,
     MAX_HEADER,
     METADATA,
     UNMAPPED,
@@ -25,7 +27,7 @@ from bams3.storage import open_store
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from bams3._core import Header, Index
+    from bams3._core import Header, Index, Slices, TilePlace
     from bams3.config import StorageOptions
     from bams3.reads.depth import DepthQuery
     from bams3.reads.query import Query
@@ -104,6 +106,42 @@ class Dataset:
         if _core.hash64(data) != self.manifest.header_digest:
             raise CorruptError(f"{self.store.url_of(key)}: the header fails its checksum")
         return _core.Header(_core.zstd_decompress(data, MAX_HEADER), self.index.contigs)
+
+    @cached_property
+    def slices(self) -> Slices:
+        """The slices of all tiles; one GET when first asked for, where there are any.
+
+        Raises:
+            CorruptError: They are missing or damaged.
+            StorageError: The dataset was replaced.
+        """
+        table = self.manifest.slices
+        if table is None:
+            return _core.Slices()
+        url = self.store.url_of(table.key)
+        try:
+            data = self.store.get(table.key)
+        except NotFoundError as error:
+            raise self._gone(error) from error
+        if len(data) != table.size or _core.hash64(data) != table.digest:
+            raise CorruptError(f"{url}: fails its checksum")
+        try:
+            return _core.Slices.from_bytes(_core.zstd_decompress(data, MAX_BLOB))
+        except CorruptError as error:
+            raise CorruptError(f"{url}: {error.message}", error.hint) from error
+
+    @cached_property
+    def first_tiles(self) -> list[int]:
+        """How many tiles come before each chunk; all tables must be loaded."""
+        counts = (len(self.index.rows(chunk)) for chunk in range(len(self.index.chunks)))
+        return [0, *accumulate(counts)][:-1]
+
+    def slices_of(self, place: TilePlace) -> list[tuple[int, int, int, int]]:
+        """Return the slices of a tile: records, position of the first one, reach, bytes.
+
+        None where the tile is in one piece. Raises as `slices`.
+        """
+        return self.slices.of(self.first_tiles[place.chunk] + place.tile)
 
     @cached_property
     def contigs(self) -> dict[str, int]:

@@ -18,7 +18,7 @@ from bams3 import _core
 from bams3.errors import CorruptError, VersionError
 
 FORMAT = "bams3"
-VERSION = (1, 0)
+VERSION = (1, 1)
 METADATA = "_metadata.json"
 SPILL = "_spill"
 UNMAPPED = "unmapped"
@@ -82,6 +82,18 @@ def table_hint(contigs: list[tuple[str, int]], table: _core.TableRow) -> str:
     return hint_key(_name(contigs, table.tid))
 
 
+class SliceTable(NamedTuple):
+    """The object that holds the slices of all tiles: XXH3-64 and length."""
+
+    digest: int
+    size: int
+
+    @property
+    def key(self) -> str:
+        """Its key."""
+        return f"_index/{self.digest:016x}.slices"
+
+
 def hint_key(name: str) -> str:
     """Return the key of a hint. `name`: escaped name of a contig, or `UNMAPPED`."""
     return f"_index/{name}.hint"
@@ -99,6 +111,7 @@ class Manifest:
         digest: Sum modulo 2**128 of the XXH3-128 of the records.
         header_digest: XXH3-64 of the header object.
         header_size: Length of the header text.
+        slices: Where the slices of tiles are, if any has some (since 1.1).
     """
 
     created_by: str
@@ -115,11 +128,12 @@ class Manifest:
     sizes: dict[str, Any]
     index: _core.Index
     stats: _core.Stats
+    slices: SliceTable | None = None
     version: tuple[int, int] = field(default=VERSION)
 
     def to_bytes(self) -> bytes:
         """Write as JSON: the same manifest gives the same bytes."""
-        document = {
+        document: dict[str, Any] = {
             "format": FORMAT,
             "version": list(self.version),
             "created_by": self.created_by,
@@ -137,6 +151,9 @@ class Manifest:
             "index": _pack(self.index.to_bytes()),
             "stats": _pack(self.stats.to_bytes()),
         }
+        if self.slices is not None:
+            slices = {"digest": f"{self.slices.digest:016x}", "size": self.slices.size}
+            document["slices"] = slices
         return seal(json.dumps(document, indent=1).encode())
 
     def keys(self) -> set[str]:
@@ -144,7 +161,10 @@ class Manifest:
         contigs = self.index.contigs
         chunks = {chunk_key(contigs, chunk) for chunk in self.index.chunks}
         tables = {table_key(contigs, table) for table in self.index.tables}
-        return chunks | tables | {header_key(self.header_digest)}
+        others = {header_key(self.header_digest)}
+        if self.slices is not None:
+            others.add(self.slices.key)
+        return chunks | tables | others
 
     def hints(self) -> set[str]:
         """Return the keys of the copies of tile tables, which may be missing or another's."""
@@ -220,7 +240,14 @@ def _fields(document: dict[str, Any]) -> dict[str, Any]:
         "sizes": dict(document["sizes"]),
         "index": _core.Index.from_bytes(_unpack(document["index"])),
         "stats": _core.Stats.from_bytes(_unpack(document["stats"])),
+        "slices": _slices(document.get("slices")),
     }
+
+
+def _slices(value: Any) -> SliceTable | None:
+    if value is None:
+        return None
+    return SliceTable(_hex(value["digest"], 16), _integer(value["size"], MAX_BLOB))
 
 
 def _text(value: object) -> str:

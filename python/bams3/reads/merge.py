@@ -187,6 +187,8 @@ class _Merge:
             rows = zip(self._rows(part), lengths, strict=True)
             entries = [(tile, *pair) for tile, pair in rows]
             writer.index.add_chunk(row.start, row.end, row.digest, entries)
+            for tile in tiles:
+                writer.slices.add(dataset.slices_of(tile))
             self.copied += 1
 
     def _encode(self, group: Sequence[Part], writer: ChunkWriter) -> None:
@@ -263,6 +265,7 @@ class _Merge:
             sizes={"data": data, "header": size, "columns": self._columns(writer)},
             index=writer.index,
             stats=stats,
+            slices=self.destination.put_slices(writer.slices),
         )
 
     def _columns(self, writer: ChunkWriter) -> dict[str, int]:

@@ -1,10 +1,27 @@
-"""Decoded tiles that several readers share: bounded in bytes, each made once at a time."""
+"""Decoded tiles that several readers share: bounded in bytes, each decoded once at a time."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from threading import Lock
+from typing import Protocol
+
+
+class Tile(Protocol):
+    """A tile with its columns decoded, that gives its records slice by slice."""
+
+    @property
+    def count(self) -> int:
+        """Number of slices."""
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes in memory."""
+
+    def slice(self, number: int) -> bytes:
+        """Make a slice."""
 
 
 class TileCache:
@@ -13,90 +30,88 @@ class TileCache:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._size = 0
-        self._held: OrderedDict[Hashable, list[bytes]] = OrderedDict()
-        self._under_way: dict[Hashable, _Making] = {}
+        self._held: OrderedDict[Hashable, _Entry] = OrderedDict()
         self._lock = Lock()
 
     def __contains__(self, key: Hashable) -> bool:
-        """Whether something is held."""
+        """Whether something is held of a tile."""
         with self._lock:
             return key in self._held
 
-    def pieces(self, key: Hashable, make: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
-        """Yield the pieces of a tile: those held, or those of `make`, as they are made.
+    def slice(self, key: Hashable, number: int, make: Callable[[], Tile]) -> bytes:
+        """Return a slice of a tile: the one held, or one that is made now.
 
-        Who asks while others read takes part: whoever needs the next piece makes it, so that
-        nobody waits for a slow reader. Who leaves early makes the rest, to be held. An error of
-        `make` goes to all who are there, and is not held.
+        Of those who ask for a tile at the same time one calls `make`, and nobody waits for more
+        than the making of one slice. An error goes to who has asked; nothing of the tile is held.
         """
+        with self._used(key) as entry:
+            return entry.slice(number, make)
+
+    def prepare(self, key: Hashable, make: Callable[[], Tile]) -> None:
+        """Have a tile ready for those who will ask for its slices. Raises what `make` does."""
+        with self._used(key) as entry:
+            entry.prepare(make)
+
+    @contextmanager
+    def _used(self, key: Hashable) -> Iterator[_Entry]:
         with self._lock:
-            held = self._held.get(key)
-            if held is None:
-                making = self._under_way.setdefault(key, _Making(make))
-            else:
-                self._held.move_to_end(key)
-        yield from self._share(key, making) if held is None else held
-
-    def _share(self, key: Hashable, making: _Making) -> Iterator[bytes]:
-        number = 0
+            entry = self._held.setdefault(key, _Entry())
+            self._held.move_to_end(key)
         try:
-            while (piece := making.piece(number)) is not None:
-                yield piece
-                number += 1
+            yield entry
+        except BaseException:
+            entry.broken = True
+            raise
         finally:
-            pieces = making.whole()
-            with self._lock:
-                if self._under_way.get(key) is making:
-                    del self._under_way[key]
-                    if pieces is not None:
-                        self._hold(key, pieces)
+            self._settle(key, entry)
 
-    def _hold(self, key: Hashable, pieces: list[bytes]) -> None:
-        if _size(pieces) > self._limit:
-            return
-        self._held[key] = pieces
-        self._size += _size(pieces)
-        while self._size > self._limit:
-            _, dropped = self._held.popitem(last=False)
-            self._size -= _size(dropped)
+    def _settle(self, key: Hashable, entry: _Entry) -> None:
+        """Count what has been made since, and drop what is too much."""
+        with self._lock:
+            if self._held.get(key) is not entry:
+                return  # dropped meanwhile
+            self._size += entry.size - entry.counted
+            entry.counted = entry.size
+            if entry.broken:
+                self._drop(key)
+            while self._size > self._limit:
+                self._drop(next(iter(self._held)))
+
+    def _drop(self, key: Hashable) -> None:
+        self._size -= self._held.pop(key).counted
 
 
-class _Making:
-    """A tile that is being made, by all who read it."""
+class _Entry:
+    """What is held of a tile: its columns until all slices are made, and the slices."""
 
-    def __init__(self, make: Callable[[], Iterator[bytes]]) -> None:
-        self._make = make
-        self._source: Iterator[bytes] | None = None
-        self._pieces: list[bytes] = []
-        self._error: Exception | None = None
+    def __init__(self) -> None:
+        self.broken = False
+        self.size = 0
+        self.counted = 0
+        """What the cache knows of the size."""
+        self._tile: Tile | None = None
+        self._slices: dict[int, bytes] = {}
         self._lock = Lock()
 
-    def piece(self, number: int) -> bytes | None:
-        """Return a piece, the next one at most; None after the last. Raises what `make` does."""
+    def slice(self, number: int, make: Callable[[], Tile]) -> bytes:
+        """Return a slice."""
         with self._lock:
-            if number < len(self._pieces):
-                return self._pieces[number]
-            if self._error:
-                raise self._error
-            try:
-                self._source = self._source or self._make()
-                piece = next(self._source, None)
-            except Exception as error:
-                self._error = error
-                raise
-            if piece is not None:
-                self._pieces.append(piece)
-            return piece
+            found = self._slices.get(number)
+            if found is None:
+                self._tile = self._tile or make()
+                found = self._slices[number] = self._tile.slice(number)
+                if len(self._slices) == self._tile.count:
+                    self._tile = None
+                self._measure()
+        return found
 
-    def whole(self) -> list[bytes] | None:
-        """Make what is missing; return all pieces, None where one of them cannot be made."""
-        try:
-            while self.piece(len(self._pieces)) is not None:
-                pass
-        except Exception:
-            return None  # told to those who ask for the piece
-        return self._pieces
+    def prepare(self, make: Callable[[], Tile]) -> None:
+        """Decode the columns, if nothing has been made of them."""
+        with self._lock:
+            if not self._slices:
+                self._tile = self._tile or make()
+                self._measure()
 
-
-def _size(pieces: list[bytes]) -> int:
-    return sum(map(len, pieces))
+    def _measure(self) -> None:
+        columns = self._tile.size if self._tile else 0
+        self.size = columns + sum(map(len, self._slices.values()))

@@ -79,7 +79,7 @@ def verify(
             f"{dataset.url}: the dataset was replaced while it was read", "start again"
         )
     chunks = range(len(dataset.index.chunks))
-    objects = len(chunks) + len(dataset.index.tables) + 2
+    objects = 1 + len(dataset.manifest.keys())
     whole = all(table.loaded for table in dataset.index.tables)
     size = sum(map(dataset.index.size, chunks)) if whole else 0
     manifest = dataset.manifest
@@ -116,9 +116,10 @@ class _Tally:
 
 
 def _index(dataset: Dataset) -> Iterator[str]:
-    """Read the tile tables; their hints are not part of the dataset."""
+    """Read the tile tables and the slices; hints are not part of the dataset."""
     try:
         dataset.load()
+        assert dataset.slices is not None
     except CorruptError as error:
         yield error.message
 
@@ -187,6 +188,9 @@ def _tile(dataset: Dataset, section: Section) -> tuple[int, bytes, dict[int, int
                 raise CorruptError("not as many records as the index says")
             if len(records) != section.place.bytes:
                 raise CorruptError("records of other sizes than the index says")
+            slices = dataset.slices_of(section.place)
+            if slices and slices != _core.measure_slices(records, [s[0] for s in slices]):
+                raise CorruptError("its slices are not those of the records")
             return section.place.reads, _core.records_digest(records), _core.count_contigs(records)
     except CorruptError as error:
         return error.message

@@ -1,23 +1,26 @@
 """A dataset as the bytes of one BAM file, made where they are read.
 
-The file is BGZF whose blocks are stored, not deflated, so that the sizes of the tiles' records,
-which the index has, tell where every byte lies. Blocks of the header; for each tile its records in
-blocks of 65,280 bytes, the first of which begins with the tile; the end-of-file block. The same
-dataset gives the same bytes wherever it is served.
+The file is BGZF whose blocks are stored, not deflated, so that the sizes of the slices' records,
+which the index has, tell where every byte lies. Blocks of the header; for each slice of each tile
+its records in blocks of 65,280 bytes, the first of which begins with the slice; the end-of-file
+block. A tile that the index does not slice is one slice. The same dataset gives the same bytes
+wherever it is served.
 """
 
 from __future__ import annotations
 
 import io
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cached_property, partial
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from bams3 import _core
-from bams3.errors import CorruptError, UsageError
+from bams3.errors import Bams3Error, CorruptError, UsageError
 from bams3.reads import bam_index, headers
 from bams3.reads.compressed import END_OF_FILE
 from bams3.reads.fetch import tiles_of
@@ -25,19 +28,17 @@ from bams3.reads.pipeline import ordered
 from bams3.reads.tile_cache import TileCache
 
 if TYPE_CHECKING:
-    from bams3._core import TilePlace
+    from bams3._core import TilePlace, TileRow
     from bams3.reads.dataset import Dataset
-    from bams3.reads.fetch import Section
+    from bams3.reads.fetch import Section, Source
     from bams3.regions import Interval
 
-LAYOUT = 1
+LAYOUT = 2
 """Raised with every change of what bytes a dataset gives; part of the ETag."""
 CACHE = 64 << 20
 _PAYLOAD = 65_280
 _BLOCK = _PAYLOAD + 31
 _PIECE = 1 << 20
-_FIRST = 256 << 10
-"""Bytes of records after which a reader gets the first of a tile."""
 _ONE_BY_ONE = 4
 _LARGEST_BATCH = 8
 
@@ -53,21 +54,35 @@ class VirtualBam:
     """
 
     def __init__(self, dataset: Dataset, cache: TileCache | None = None) -> None:
-        """`cache`: decoded tiles, shared with other files; by default 64 MiB of its own."""
+        """`cache`: decoded tiles, shared with other files; by default 64 MiB of its own.
+
+        Raises:
+            CorruptError: The index is damaged.
+        """
         dataset.load()
         self.dataset = dataset
         self._cache = cache or TileCache(CACHE)
+        self._ahead = ThreadPoolExecutor(1, "bams3-ahead")
         self.head = _core.bam_header_bytes(_header(dataset))
-        self._places: list[TilePlace] = []
-        self._first_tiles: list[int] = []
-        for chunk in range(len(dataset.index.chunks)):
-            self._first_tiles.append(len(self._places))
-            self._places += dataset.index.tiles(chunk)
+        index = dataset.index
+        self._places = [p for chunk in range(len(index.chunks)) for p in index.tiles(chunk)]
         self._starts = array("Q", [stored_size(len(self.head))])
+        self._firsts = array("Q")
         for place in self._places:
-            self._starts.append(self._starts[-1] + stored_size(place.bytes))
+            self._firsts.append(len(self._starts) - 1)
+            for _, size in self._slices(place):
+                self._starts.append(self._starts[-1] + stored_size(size))
+        self._firsts.append(len(self._starts) - 1)
         self.size = self._starts[-1] + len(END_OF_FILE)
         self.etag = f"{dataset.etag}-{LAYOUT}"
+
+    def _slices(self, place: TilePlace) -> list[tuple[int, int]]:
+        """Return records and bytes of the slices of a tile, of which there is at least one."""
+        slices = [(reads, size) for reads, _, _, size in self.dataset.slices_of(place)]
+        slices = slices or [(place.reads, place.bytes)]
+        if [*map(sum, zip(*slices, strict=True))] != [place.reads, place.bytes]:
+            raise CorruptError(f"{self.dataset.url}: the slices are not those of the tiles")
+        return slices
 
     def read(
         self, start: int = 0, end: int | None = None, left: Callable[[], bool] = lambda: False
@@ -93,12 +108,12 @@ class VirtualBam:
         if start < self._starts[0]:
             yield from _cut(_core.bgzf_store(self.head), 0, start, end)
         first = max(bisect_right(self._starts, start) - 1, 0)
-        last = bisect_right(self._starts, end - 1, hi=len(self._places))
+        last = bisect_right(self._starts, end - 1, hi=len(self._starts) - 1)
         at = self._starts[first]
-        for data in self._tiles(range(first, last), left):
+        for data in self._blocks(first, last, left):
             yield from _cut(data, at, start, end)
             at += len(data)
-        if at == self._starts[last]:  # else nobody wants more
+        if at == self._starts[-1]:  # else nobody wants more
             yield from _cut(END_OF_FILE, at, start, end)
 
     def tiles(self, tid: int, intervals: Sequence[Interval]) -> list[int]:
@@ -106,31 +121,51 @@ class VirtualBam:
 
         `tid` -1: those without a place.
         """
-        places = tiles_of(self.dataset.index, tid, intervals)
-        return [self._first_tiles[place.chunk] + place.tile for place in places]
+        firsts = self.dataset.first_tiles
+        return [firsts[p.chunk] + p.tile for p in tiles_of(self.dataset.index, tid, intervals)]
 
     def records(self, tile: int) -> bytes:
         """Return the record stream of a tile; raises as `read`."""
-        return _core.bgzf_inflate(b"".join(self._tile(tile)))
+        slices = range(self._firsts[tile], self._firsts[tile + 1])
+        return _core.bgzf_inflate(b"".join(self._held(tile, number) for number in slices))
 
     def open(self) -> io.BufferedReader:
         """Open for reading, as a file on disk: `read`, `seek`, `tell`."""
         return io.BufferedReader(_File(self), 1 << 20)
 
-    def _tiles(self, tiles: range, left: Callable[[], bool]) -> Iterator[bytes]:
+    def _blocks(self, first: int, last: int, left: Callable[[], bool]) -> Iterator[bytes]:
+        """Yield the blocks of slices, those of many tiles to the end of the last tile.
+
+        Who begins in the second half of a tile is likely to want the next one, too, which is
+        decoded at the same time.
+        """
+        begin = bisect_right(self._firsts, first) - 1
+        tiles = range(begin, max(bisect_left(self._firsts, last), begin))
+        late = len(tiles) > 1 and 2 * first > self._firsts[begin] + self._firsts[begin + 1]
         for tile in tiles[:_ONE_BY_ONE]:
-            if tile > tiles[0] and self._key(tile) not in self._cache and left():
+            if tile > begin and self._key(tile) not in self._cache and left():
                 return
-            yield from self._tile(tile)
+            for number in range(max(first, self._firsts[tile]), min(last, self._firsts[tile + 1])):
+                yield self._held(tile, number, late and tile == begin)
         if len(tiles) > _ONE_BY_ONE:
             yield from self._stream(tiles[_ONE_BY_ONE:])
 
-    def _tile(self, tile: int) -> Iterator[bytes]:
-        """Yield the blocks of a tile, which are held for others."""
-        return self._cache.pieces(self._key(tile), partial(self._fresh, tile))
+    def _held(self, tile: int, number: int, go_on: bool = False) -> bytes:
+        """Return the blocks of a slice, which are held for others."""
+        return self._cache.slice(
+            self._key(tile), number - self._firsts[tile], partial(self._fresh, tile, go_on)
+        )
 
-    def _fresh(self, tile: int) -> Iterator[bytes]:
-        yield from self._made(self._sections([tile])[0])
+    def _prepare(self, tile: int) -> None:
+        """Decode a tile that will be asked for; who asks is told what is wrong with it."""
+        with suppress(Bams3Error, OSError):
+            self._cache.prepare(self._key(tile), partial(self._fresh, tile))
+
+    def _fresh(self, tile: int, go_on: bool = False) -> DecodedTile:
+        section = self._sections([tile])[0]
+        if go_on:
+            self._ahead.submit(self._prepare, tile + 1)
+        return self._decoded(tile, section)
 
     def _key(self, tile: int) -> tuple[str, str, int]:
         return self.etag, self.dataset.url, tile
@@ -139,26 +174,23 @@ class VirtualBam:
         """Yield the blocks of many tiles, which are not held in the cache."""
         with ThreadPoolExecutor(1, "bams3-fetch") as fetching:
             with ThreadPoolExecutor(1, "bams3-decode") as decoding:
-                for sections in ordered(fetching, self._sections, _batches(tiles), 1):
-                    yield from ordered(decoding, self._whole, sections, 1)
+                for batch, sections in ordered(fetching, self._batch, _batches(tiles), 1):
+                    pairs = zip(batch, sections, strict=True)
+                    yield from ordered(decoding, self._whole, pairs, 1)
+
+    def _batch(self, tiles: range) -> tuple[range, list[Section]]:
+        return tiles, self._sections(tiles)
 
     def _sections(self, tiles: Sequence[int]) -> list[Section]:
         places = [self._places[tile] for tile in tiles]
         return self.dataset.source.read(places, "both")
 
-    def _made(self, section: Section) -> Iterator[bytes]:
-        """Yield the blocks of a tile in pieces, the first while the others are not yet made."""
-        source, made = self.dataset.source, 0
-        with source.naming(section.place):
-            tile = _core.TileBlocks(section.core, section.rest, source.contigs)
-            while blocks := tile.next(_PIECE if made else _FIRST):
-                made += len(blocks)
-                yield blocks
-            if made != stored_size(section.place.bytes):
-                raise CorruptError("records of other sizes than the index says")
+    def _decoded(self, tile: int, section: Section) -> DecodedTile:
+        return DecodedTile(self.dataset.source, section, self._slices(self._places[tile]))
 
-    def _whole(self, section: Section) -> bytes:
-        return b"".join(self._made(section))
+    def _whole(self, pair: tuple[int, Section]) -> bytes:
+        decoded = self._decoded(*pair)
+        return b"".join(decoded.slice(number) for number in range(decoded.count))
 
     # ---- the index -------------------------------------------------------------------------------
     @cached_property
@@ -199,22 +231,63 @@ class VirtualBam:
             yield stretch.begin >> 16, stretch.tid, stretch.start
 
     def _stretches(self) -> Iterator[bam_index.Stretch]:
-        """Yield what each tile holds of each contig."""
+        """Yield what each slice holds, and each tile without slices of each contig."""
         index = self.dataset.index
         rows = (row for chunk in range(len(index.chunks)) for row in index.rows(chunk))
-        for tile, row in enumerate(rows):
-            marks = [(row.first_tid, 0), *row.starts]
-            offsets = [self._virtual(tile, offset) for _, offset in marks]
-            offsets.append(self._starts[tile + 1] << 16)
-            for number, (tid, _) in enumerate(marks):
-                start = 0 if number else row.first_pos
-                end = row.reach if tid == row.last_tid else None
-                yield bam_index.Stretch(tid, start, end, offsets[number], offsets[number + 1])
+        for tile, (row, place) in enumerate(zip(rows, self._places, strict=True)):
+            slices = self.dataset.slices_of(place)
+            if slices:
+                yield from self._sliced(tile, row.first_tid, slices)
+            else:
+                yield from self._by_contig(tile, row)
+
+    def _sliced(
+        self, tile: int, tid: int, slices: Sequence[tuple[int, int, int, int]]
+    ) -> Iterator[bam_index.Stretch]:
+        for number, (_, start, reach, _) in enumerate(slices, self._firsts[tile]):
+            begin, until = self._starts[number], self._starts[number + 1]
+            yield bam_index.Stretch(tid, start, reach, begin << 16, until << 16)
+
+    def _by_contig(self, tile: int, row: TileRow) -> Iterator[bam_index.Stretch]:
+        marks = [(row.first_tid, 0), *row.starts]
+        offsets = [self._virtual(tile, offset) for _, offset in marks]
+        offsets.append(self._starts[self._firsts[tile + 1]] << 16)
+        for number, (tid, _) in enumerate(marks):
+            start = 0 if number else row.first_pos
+            end = row.reach if tid == row.last_tid else None
+            yield bam_index.Stretch(tid, start, end, offsets[number], offsets[number + 1])
 
     def _virtual(self, tile: int, offset: int) -> int:
         """Return the virtual offset of a byte of the records of a tile."""
         block, within = divmod(offset, _PAYLOAD)
-        return (self._starts[tile] + block * _BLOCK) << 16 | within
+        return (self._starts[self._firsts[tile]] + block * _BLOCK) << 16 | within
+
+
+class DecodedTile:
+    """A tile whose slices are made where they are asked for.
+
+    Attributes:
+        count: Number of slices.
+        size: About how many bytes it takes in memory.
+    """
+
+    def __init__(self, source: Source, section: Section, slices: Sequence[tuple[int, int]]) -> None:
+        """Decode the columns. `slices`: records and bytes of each."""
+        self._source, self._place, self._slices = source, section.place, slices
+        self._ends = [*accumulate(reads for reads, _ in slices)]
+        self.count, self.size = len(slices), section.place.bytes
+        with source.naming(section.place):
+            self._tile = _core.DecodedTile(section.core, section.rest, source.contigs)
+
+    def slice(self, number: int) -> bytes:
+        """Return the blocks of a slice."""
+        reads, size = self._slices[number]
+        end = self._ends[number]
+        with self._source.naming(self._place):
+            blocks = self._tile.blocks(end - reads, end)
+            if len(blocks) != stored_size(size):
+                raise CorruptError("records of other sizes than the index says")
+        return blocks
 
 
 def stored_size(size: int) -> int:

@@ -17,7 +17,14 @@ from bams3.errors import (
     StorageError,
     VersionError,
 )
-from bams3.reads.manifest import METADATA, ChunkPlace, Manifest, chunk_key, header_key
+from bams3.reads.manifest import (
+    METADATA,
+    ChunkPlace,
+    Manifest,
+    SliceTable,
+    chunk_key,
+    header_key,
+)
 from bams3.reads.marks import Marks
 from bams3.reads.tables import Table, split
 from bams3.storage import Store
@@ -97,6 +104,7 @@ class ChunkWriter:
 
     def __init__(self, contigs: list[tuple[str, int]], put: Callable[[str, bytes], None]) -> None:
         self.index = _core.Index(contigs)
+        self.slices = _core.Slices()
         self.stats = _core.Stats()
         self.column_sizes: Counter[str] = Counter()
         self.digest_in = self.digest = self.records = self.tiles = self.chunks = 0
@@ -134,6 +142,8 @@ class ChunkWriter:
         data = chunk.data()
         digest, (start, end) = _core.hash64(data), self._range(chunk, early)
         self.index.add_chunk(start, end, digest, chunk.rows())
+        for tile in chunk.tiles:
+            self.slices.add(tile.slices)
         self.chunks += 1
         tids = chunk.cuts[0].first[0], chunk.cuts[-1].last[0]
         self._put(chunk_key(self._contigs, ChunkPlace(*tids, start, end, digest)), data)
@@ -193,6 +203,15 @@ class Destination:
         digest = _core.hash64(packed)
         self.uploads.put(header_key(digest), packed)
         return digest, len(text)
+
+    def put_slices(self, slices: _core.Slices) -> SliceTable | None:
+        """Write the slices of tiles, if there are any."""
+        if not slices:
+            return None
+        packed = _core.zstd_compress(slices.to_bytes(), 9)
+        table = SliceTable(_core.hash64(packed), len(packed))
+        self.uploads.put(table.key, packed)
+        return table
 
     def publish(self, manifest: Manifest) -> int:
         """Make the dataset: from here on readers see it. Return the size of the manifest.

@@ -24,8 +24,10 @@ DATA = (
     ".bw", ".bigwig", ".bb", ".bigbed",
 )  # fmt: skip
 EXTENSIONS = (*DATA, *INDEXES)
+DATASET_INDEXES = (".tiles", ".hint", ".slices")
 _DATASET = re.compile(
-    r"(?:.*/)?[^/]+\.bams3/(?:_metadata\.json|_header\.[0-9a-f]+\.zst|data/.+\.chunk)"
+    r"(?:.*/)?[^/]+\.bams3/(?:_metadata\.json|_header\.[0-9a-f]+\.zst|data/.+\.chunk"
+    r"|_index/[^/]+\.(?:tiles|hint|slices))"
 )
 _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _HIDING = re.compile(r"%(?:2[Ff]|5[Cc]|00)")

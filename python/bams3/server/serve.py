@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import ipaddress
 import logging
@@ -11,6 +12,7 @@ import signal
 import ssl
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -37,6 +39,8 @@ T = TypeVar("T")
 
 _PER_CONNECTION = 4
 """Descriptors that one connection may hold: two for the socket, one for a file, one to open it."""
+_M_ARENA_MAX = -8
+"""The parameter of glibc's `mallopt` that bounds the number of arenas."""
 _GRACE = 5.0
 """Seconds for answers to end when the server is stopped."""
 
@@ -126,6 +130,16 @@ async def start(config: Config, storage: StorageOptions | None = None) -> Server
     return server
 
 
+def _share_freed_memory() -> None:
+    """Let all threads allocate from one arena, where the C library is glibc.
+
+    With an arena for each thread, whichever of them decodes a tile gets pages that the process has
+    not used before, and these take as long as the decoding.
+    """
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
 def check_exposure(config: Config) -> None:
     """Refuse to open a server to a network without encryption and authentication.
 
@@ -166,6 +180,7 @@ async def serve(
     started: Callable[[Server], object] = lambda _: None,
 ) -> None:
     """Serve until interrupted; `started` gets the server when it listens."""
+    _share_freed_memory()
     server = await start(config, storage)
     gc.freeze()  # what is there by now stays: no need to look through it again and again
     try:

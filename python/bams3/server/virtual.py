@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"(.*\.bams3)\.(?:bam|bam\.bai|bam\.csi|bai|csi)")
 _PIECE = 1 << 20
-_PAUSE = 0.005
+_PAUSE = 0.0005
 """Seconds for a client to leave before the next tile is decoded: htslib does so after a region, and
 the system's buffers have taken a whole tile before it has read the beginning."""
 BELIEVED = 5.0

@@ -102,8 +102,8 @@ class Caller:
     def tags(self) -> tuple[str, ...] | None:
         """The tags of reads that it looks at; None where nobody knows.
 
-        Of bcftools mpileup: read groups, and what adjusts or has adjusted base qualities. (NM is for
-        annotations that are not asked for here.)
+        Of bcftools mpileup: read groups, and what adjusts or has adjusted base qualities. It reads
+        NM for annotations that are not asked for here.
         """
         return ("RG", "BQ", "ZQ") if self.name == "bcftools" else None
 

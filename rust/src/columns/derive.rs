@@ -4,9 +4,11 @@
 //! reader must guess alike.
 
 use super::md::{describe, Summary};
+use super::quality::Qualities;
 use super::sequence::Sequences;
 use super::{Core, NONE, REVERSE, UNMAPPED};
 use crate::cigar::SOFT_CLIP;
+use crate::error::Result;
 
 const HARD_CLIP: u32 = 5;
 
@@ -56,8 +58,10 @@ pub struct Derived<'a> {
     core: &'a Core,
     mates: &'a [u32],
     sequences: &'a Sequences,
-    /// All qualities, record after record.
-    qualities: &'a [u8],
+    qualities: &'a Qualities,
+    /// The bases of the record `unpacked`.
+    bases: Vec<u8>,
+    unpacked: u32,
     md: Vec<u8>,
     mate_cigar: Vec<u8>,
     /// The record that `summary` and `md` are of.
@@ -70,18 +74,31 @@ impl<'a> Derived<'a> {
         core: &'a Core,
         mates: &'a [u32],
         sequences: &'a Sequences,
-        qualities: &'a [u8],
+        qualities: &'a Qualities,
     ) -> Self {
         Self {
             core,
             mates,
             sequences,
             qualities,
+            bases: Vec::new(),
+            unpacked: NONE,
             md: Vec::new(),
             mate_cigar: Vec::new(),
             described: NONE,
             summary: None,
         }
+    }
+
+    /// The bases of a record.
+    pub fn bases(&mut self, record: usize) -> Result<&[u8]> {
+        if self.unpacked != record as u32 {
+            self.unpacked = NONE;
+            self.bases.clear();
+            self.sequences.append(self.core, record, &mut self.bases)?;
+            self.unpacked = record as u32;
+        }
+        Ok(&self.bases)
     }
 
     /// The value of an integer tag; 0 where nothing can be said.
@@ -118,18 +135,17 @@ impl<'a> Derived<'a> {
     fn describe(&mut self, record: usize) -> Option<Summary> {
         if self.described != record as u32 {
             self.described = record as u32;
-            let aligned = self.sequences.aligned[record];
-            self.summary = aligned
-                .then(|| describe(self.core, self.sequences, record, &mut self.md))
+            let known = self.sequences.aligned[record] && self.bases(record).is_ok();
+            self.summary = known
+                .then(|| describe(self.core, self.sequences, record, &self.bases, &mut self.md))
                 .flatten();
         }
         self.summary
     }
 
     fn score(&self, record: usize) -> i64 {
-        let range = self.sequences.start[record]..self.sequences.start[record + 1];
         // Runs whose sum fits into 16 bits, of which a register adds many at once.
-        self.qualities[range].chunks(256).map(|run| i64::from(sum_of_good(run))).sum()
+        self.qualities.of(record).chunks(256).map(|run| i64::from(sum_of_good(run))).sum()
     }
 
     /// 1-based. Reverse: the end and the clips behind it; forward: the start less the clips before it.

@@ -120,11 +120,16 @@ impl Summary {
     }
 }
 
-/// Compare an aligned record with the reference and write its MD to `md`. None where a long deletion hides the
-/// reference.
-pub fn describe(core: &Core, all: &Sequences, record: usize, md: &mut Vec<u8>) -> Option<Summary> {
+/// Compare an aligned record of some `bases` with the reference and write its MD to `md`. None where a long
+/// deletion hides the reference.
+pub fn describe(
+    core: &Core,
+    all: &Sequences,
+    record: usize,
+    bases: &[u8],
+    md: &mut Vec<u8>,
+) -> Option<Summary> {
     md.clear();
-    let bases = all.bases(record);
     let (mut summary, mut run) = (Summary::default(), 0usize);
     for place in all.places(core, record) {
         match place.op & 15 {

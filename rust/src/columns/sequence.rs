@@ -14,13 +14,12 @@ const CODES: [u8; 4] = [1, 2, 4, 8];
 const INDEX: [u8; 16] = [5, 0, 1, 6, 2, 7, 8, 9, 3, 10, 11, 12, 13, 14, 15, 4];
 const OF_INDEX: [u8; 16] = [1, 2, 4, 8, 15, 0, 3, 5, 6, 7, 9, 10, 11, 12, 13, 14];
 const MAX_COVERED: usize = 1 << 27;
-/// Room is made for so many bases at once: what a tile claims to have may be wrong.
-const USUAL_BASES: usize = 1 << 24;
 
 /// The bases of a tile and what they lie on.
 pub struct Sequences {
-    /// All bases, record after record.
+    /// All bases, record after record, where a tile is made; where it is read they are `stored`.
     pub codes: Vec<u8>,
+    stored: Option<Stored>,
     /// Where the bases of each record begin; one entry more than records.
     pub start: Vec<usize>,
     pub aligned: Vec<bool>,
@@ -49,8 +48,20 @@ impl Place {
 }
 
 impl Sequences {
+    /// The bases of a record of a tile that is made.
     pub fn bases(&self, record: usize) -> &[u8] {
         &self.codes[self.start[record]..self.start[record + 1]]
+    }
+
+    /// Append the bases of a record.
+    pub fn append(&self, core: &Core, record: usize, out: &mut Vec<u8>) -> Result<()> {
+        match &self.stored {
+            Some(stored) => stored.append(core, self, record, out),
+            None => {
+                out.extend_from_slice(self.bases(record));
+                Ok(())
+            }
+        }
     }
 
     /// Unpack the bases of all rows and find their consensus.
@@ -77,6 +88,7 @@ impl Sequences {
         }));
         Self {
             codes,
+            stored: None,
             start,
             aligned,
             laid_out: false,
@@ -342,86 +354,78 @@ pub fn read(input: &mut Reader, core: &Core) -> Result<Sequences> {
     let differences = input.count(total)?;
     let gaps = ints::read(input, differences)?;
     let (bases, loose) = (input.exactly(differences)?, input.bytes()?);
-    let mut source = Source { gaps: &gaps, bases: &bases, loose: &loose, runs: Vec::new() };
-    let mut codes = Vec::with_capacity(total.min(USUAL_BASES));
-    let mut counts = counts.into_iter();
-    for record in 0..core.count() {
-        if all.aligned[record] {
-            source.aligned(core, &all, record, counts.next().unwrap_or(0), &mut codes)?;
-        } else {
-            source.loose(core.length[record] as usize, &mut codes)?;
-        }
-    }
-    all.codes = codes;
+    all.stored = Some(Stored { start: starts(core, &all, &counts), gaps, bases, loose });
     Ok(all)
 }
 
-struct Source<'a> {
-    gaps: &'a [i64],
-    bases: &'a [u8],
-    loose: &'a [u8],
-    /// Where the aligned bases of a record lie, and how many.
-    runs: Vec<(usize, usize)>,
+/// Where the differences and the loose bases of each record begin.
+fn starts(core: &Core, all: &Sequences, counts: &[i64]) -> Vec<(usize, usize)> {
+    let mut counts = counts.iter();
+    let (mut differences, mut loose) = (0usize, 0);
+    let mut starts = Vec::with_capacity(core.count() + 1);
+    starts.push((0, 0));
+    for record in 0..core.count() {
+        if all.aligned[record] {
+            let count = counts.next().and_then(|&count| usize::try_from(count).ok());
+            differences = differences.saturating_add(count.unwrap_or(usize::MAX));
+            let ops = core.cigar(record).iter().filter(|&&op| consumes_query(op) && !aligns(op));
+            loose += ops.map(|&op| (op >> 4) as usize).sum::<usize>();
+        } else {
+            loose += core.length[record] as usize;
+        }
+        starts.push((differences, loose));
+    }
+    starts
 }
 
-impl Source<'_> {
-    fn loose(&mut self, length: usize, out: &mut Vec<u8>) -> Result<()> {
-        let split = self.loose.split_at_checked(length);
-        let (bases, rest) = split.ok_or_else(|| corrupt("bases are missing"))?;
-        self.loose = rest;
-        out.extend(bases.iter().map(|&index| OF_INDEX[usize::from(index & 15)]));
-        Ok(())
-    }
+/// The bases of a tile as they are stored, of which each record is made where it is wanted.
+pub struct Stored {
+    gaps: Vec<i64>,
+    bases: Vec<u8>,
+    loose: Vec<u8>,
+    /// Where the differences and the loose bases of each record begin; one entry more than records.
+    start: Vec<(usize, usize)>,
+}
 
-    fn aligned(
-        &mut self,
-        core: &Core,
-        all: &Sequences,
-        record: usize,
-        count: i64,
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
+impl Stored {
+    fn append(&self, core: &Core, all: &Sequences, record: usize, out: &mut Vec<u8>) -> Result<()> {
+        let (from, to) = (self.start[record], self.start[record + 1]);
+        let loose = self.loose.get(from.1..to.1).ok_or_else(|| corrupt("bases are missing"))?;
+        let mut loose = loose.iter().map(|&index| OF_INDEX[usize::from(index & 15)]);
+        if !all.aligned[record] {
+            out.extend(loose);
+            return Ok(());
+        }
         let start = out.len();
-        // Aligned bases are first those of the consensus; where they lie in the read is noted for the changes.
-        let mut runs = std::mem::take(&mut self.runs);
-        runs.clear();
         for place in all.places(core, record).filter(|place| consumes_query(place.op)) {
             if aligns(place.op) {
-                runs.push((out.len(), place.length()));
                 out.extend_from_slice(&all.consensus[place.number..place.number + place.length()]);
             } else {
-                self.loose(place.length(), out)?;
+                out.extend(loose.by_ref().take(place.length()));
             }
         }
-        debug_assert_eq!(out.len() - start, core.length[record] as usize);
-        self.change(&runs, count, out)?;
-        self.runs = runs;
-        Ok(())
+        self.change(core, all, record, &mut out[start..])
     }
 
-    fn change(&mut self, runs: &[(usize, usize)], count: i64, out: &mut [u8]) -> Result<()> {
+    /// Put in what differs from the consensus.
+    fn change(&self, core: &Core, all: &Sequences, record: usize, read: &mut [u8]) -> Result<()> {
         let outside = || corrupt("a difference lies outside its read");
-        let count = usize::try_from(count)
-            .ok()
-            .filter(|&count| count <= self.gaps.len())
-            .ok_or_else(outside)?;
-        let (gaps, rest) = self.gaps.split_at(count);
-        let (bases, rest_of_bases) = self.bases.split_at(count);
-        (self.gaps, self.bases) = (rest, rest_of_bases);
-        let (mut run, mut offset) = (0, 0usize);
-        for (&gap, &base) in gaps.iter().zip(bases) {
-            offset = usize::try_from(gap)
-                .ok()
-                .and_then(|gap| offset.checked_add(gap))
-                .ok_or_else(outside)?;
-            while runs.get(run).is_some_and(|&(_, length)| offset >= length) {
-                offset -= runs[run].1;
-                run += 1;
+        let range = self.start[record].0..self.start[record + 1].0;
+        let gaps = self.gaps.get(range.clone()).ok_or_else(outside)?;
+        let mut runs = all.places(core, record).filter(|place| aligns(place.op));
+        let (mut run, mut offset) = (None, 0usize);
+        for (&gap, &base) in gaps.iter().zip(&self.bases[range]) {
+            let gap = usize::try_from(gap).map_err(|_| outside())?;
+            offset = offset.checked_add(gap).ok_or_else(outside)?;
+            let mut at = run.take().or_else(|| runs.next()).ok_or_else(outside)?;
+            while offset >= at.length() {
+                offset -= at.length();
+                at = runs.next().ok_or_else(outside)?;
             }
-            let &(start, _) = runs.get(run).ok_or_else(outside)?;
-            let code = &mut out[start + offset];
+            let code = &mut read[at.query + offset];
             *code = substituted(base, *code)?;
             offset += 1;
+            run = Some(at);
         }
         Ok(())
     }

@@ -247,6 +247,7 @@ pub struct Tags {
 }
 
 /// How far the tags of a tile have been given back.
+#[derive(Clone)]
 pub struct Cursor {
     columns: Vec<Place>,
 }

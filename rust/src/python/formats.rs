@@ -133,9 +133,11 @@ fn bgzf_deflate<'py>(py: Python<'py>, data: &[u8], level: i32) -> Result<Bound<'
 }
 
 #[pyfunction]
-fn bgzf_store<'py>(py: Python<'py>, data: &[u8]) -> Bound<'py, PyBytes> {
-    let packed = py.detach(|| bgzf::bgzf_store(data));
-    PyBytes::new(py, &packed)
+pub fn bgzf_store<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, bgzf::stored_size(data.len()), |out| {
+        py.detach(|| bgzf::bgzf_store(data, out));
+        Ok(())
+    })
 }
 
 #[pyfunction]

@@ -6,6 +6,7 @@ mod blobs;
 mod columns;
 mod formats;
 mod genotypes;
+mod slices;
 mod sorting;
 mod tiles;
 
@@ -16,6 +17,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     formats::register(module)?;
     genotypes::register(module)?;
     tiles::register(module)?;
+    slices::register(module)?;
     sorting::register(module)?;
     columns::register(module)
 }

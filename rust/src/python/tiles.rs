@@ -3,6 +3,8 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
+use super::formats::bgzf_store;
+use super::slices::{slice_rows, SliceRow};
 use crate::codecs::Effort;
 use crate::error::{Error, Result};
 use crate::loss::{Loss, Qualities};
@@ -138,6 +140,11 @@ impl Tile {
     }
 
     #[getter]
+    fn slices(&self) -> Vec<SliceRow> {
+        slice_rows(&self.inner.slices)
+    }
+
+    #[getter]
     fn column_sizes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let sizes = PyDict::new(py);
         for (column, size) in &self.inner.column_sizes {
@@ -215,23 +222,28 @@ fn first_position(py: Python<'_>, core: &[u8], selection: &Selection) -> Result<
     py.detach(|| decode::first_position(core, &selection.inner)).map_err(Error::stored)
 }
 
-/// The BGZF blocks of a tile, without compression, made a piece at a time.
+/// A tile whose columns are decoded.
 #[pyclass(module = "bams3._core")]
-pub struct TileBlocks {
-    inner: decode::Blocks,
+pub struct DecodedTile {
+    inner: decode::Decoded,
 }
 
 #[pymethods]
-impl TileBlocks {
+impl DecodedTile {
     #[new]
     fn new(py: Python<'_>, core: &[u8], rest: &[u8], contigs: i32) -> Result<Self> {
-        let inner = py.detach(|| decode::Blocks::new(core, rest, contigs));
+        let inner = py.detach(|| decode::Decoded::new(core, rest, contigs));
         Ok(Self { inner: inner.map_err(Error::stored)? })
     }
 
-    fn next<'py>(&mut self, py: Python<'py>, size: usize) -> Result<Bound<'py, PyBytes>> {
-        let piece = py.detach(|| self.inner.next(size)).map_err(Error::stored)?;
-        Ok(PyBytes::new(py, &piece))
+    fn blocks<'py>(
+        &mut self,
+        py: Python<'py>,
+        start: usize,
+        end: usize,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let records = py.detach(|| self.inner.records(start..end)).map_err(Error::stored)?;
+        bgzf_store(py, &records)
     }
 }
 
@@ -454,7 +466,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<TileRow>()?;
     module.add_class::<Tile>()?;
     module.add_class::<Selection>()?;
-    module.add_class::<TileBlocks>()?;
+    module.add_class::<DecodedTile>()?;
+
     module.add_class::<Stats>()?;
     module.add_class::<ChunkRow>()?;
     module.add_class::<TableRow>()?;
