@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pysam
@@ -14,6 +17,7 @@ from bams3.errors import CorruptError
 from bams3.variants import reference as module
 from bams3.variants.reference import open_reference
 
+ROOT = Path(__file__).parents[2]
 CONTIGS = {"one": 100_003, "two": 61, "three": 60, "four": 40_000}
 
 
@@ -86,3 +90,26 @@ def test_one_that_is_replaced_meanwhile_is_told(
         opened.checksum("one")
     with pytest.raises(CorruptError, match="was replaced"):
         list(opened.lines(opened.contigs["two"]))
+
+
+SHOW = """
+import multiprocessing
+from bams3.variants.tile import shared_folder
+def show():
+    print(shared_folder(), flush=True)
+process = multiprocessing.get_context("fork").Process(target=show)
+process.start()
+process.join()
+show()
+"""
+
+
+def test_copies_go_when_their_process_ends(tmp_path: Path) -> None:
+    """Also those of a worker of Dask, which is a process of multiprocessing."""
+    environ = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT / "python")}
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW], env=environ, check=True, stdout=subprocess.PIPE, text=True
+    )
+    folders = [Path(line) for line in done.stdout.splitlines()]
+    assert len({*folders}) == 2 and {folder.parent for folder in folders} == {tmp_path}
+    assert list(tmp_path.iterdir()) == []

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import hashlib
 import json
+import multiprocessing.util
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -202,9 +203,10 @@ def _count(path: Path, task: Task) -> int:
 @functools.cache
 def shared_folder() -> Path:
     """Return a folder for copies of the reference; it goes when the process ends."""
-    folder = tempfile.TemporaryDirectory(prefix="bams3-reference-")
-    atexit.register(folder.cleanup)
-    return Path(folder.name)
+    folder = tempfile.mkdtemp(prefix="bams3-reference-")
+    # Processes of multiprocessing, as workers of Dask are, do not do what `atexit` knows.
+    multiprocessing.util.Finalize(None, shutil.rmtree, (folder, True), exitpriority=0)
+    return Path(folder)
 
 
 def _reference(task: Task) -> Reference:
