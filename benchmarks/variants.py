@@ -125,7 +125,7 @@ def _formats(case: Case, folder: Path) -> dict[str, Path]:
     pysam.view("-C", *reference, "-o", str(cram), str(bam), catch_stdout=False)
     pysam.index(str(cram))
     _quietly(BAMS3, "convert", str(bam), str(dataset), "--quiet")
-    return {"BAM": bam, "CRAM": cram, "BAMS3": dataset}
+    return {"BAM": bam, "BAMS3": dataset, "CRAM": cram}
 
 
 def _quietly(*words: str) -> None:
@@ -138,7 +138,7 @@ def _local(folder: Path, reference: Path, place: Path) -> dict[str, Command]:
     for workers, regions, name in ((1, [REGION], WHOLE), (2, HALVES, SPLIT)):
         script = _plain(reference, regions, bam, place / name)
         found[f"{PLAIN}, {workers}"] = Command(["bash", "-c", script])
-    for kind in ("BAM", "CRAM", "BAMS3"):
+    for kind in ("BAM", "BAMS3", "CRAM"):
         for workers in (1, 2):
             out = place / f"{kind}.{workers}.vcf.gz"
             source = folder / f"x.{kind.lower()}"
@@ -217,7 +217,7 @@ def _remote(folder: Path, reference: Path, place: Path, rounds: int) -> list[Tab
             _put(folder / "x.bams3", f"{url}/x.bams3")
             commands = {
                 f"{kind}, {workers}": _call(f"{url}/x.{kind.lower()}", reference, out, workers)
-                for kind in ("BAM", "CRAM", "BAMS3")
+                for kind in ("BAM", "BAMS3", "CRAM")
                 for workers in (1, 2)
                 for out in (place / f"s3.{kind}.{workers}.vcf.gz",)
             }
