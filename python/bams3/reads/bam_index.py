@@ -125,7 +125,7 @@ def first_bin(level: int) -> int:
 
 
 def first_window(number: int, levels: int) -> int:
-    """Return the first window of 16 kb in a bin."""
+    """Return the first window in a bin."""
     level = ((7 * number + 1).bit_length() - 1) // 3
     return (number - first_bin(level)) << 3 * (levels - level)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bams3.errors import NotFoundError
-from bams3.reads.manifest import METADATA, Manifest
+from bams3.reads.manifest import INDEX_ENDINGS, METADATA, Manifest
 from bams3.reads.marks import MARKS
 from bams3.reads.tables import mend_hints
 from bams3.storage import StorageOptions, Store, open_store
@@ -56,5 +56,5 @@ def _is_ours(key: str) -> bool:
         return folder == "" or key.startswith(("data/", "_index/", "_spill/"))
     chunk = key.startswith("data/") and key.endswith(".chunk")
     spill = key.startswith("_spill/") and (name.endswith(".spill") or name in MARKS)
-    table = key.startswith("_index/") and key.endswith((".tiles", ".hint", ".slices"))
+    table = key.startswith("_index/") and key.endswith(INDEX_ENDINGS)
     return chunk or spill or table or (key.startswith("_header.") and key.endswith(".zst"))

@@ -12,7 +12,6 @@ from bams3 import _core
 from bams3.errors import Bams3Error, CorruptError, NotFoundError, StorageError
 from bams3.reads.fetch import Source
 from bams3.reads.manifest import (
-    MAX_BLOB,
     MAX_HEADER,
     METADATA,
     UNMAPPED,
@@ -118,17 +117,12 @@ class Dataset:
         table = self.manifest.slices
         if table is None:
             return _core.Slices()
-        url = self.store.url_of(table.key)
+        from bams3.reads.tables import read_slices
+
         try:
-            data = self.store.get(table.key)
+            return read_slices(self.store, table)
         except NotFoundError as error:
             raise self._gone(error) from error
-        if len(data) != table.size or _core.hash64(data) != table.digest:
-            raise CorruptError(f"{url}: fails its checksum")
-        try:
-            return _core.Slices.from_bytes(_core.zstd_decompress(data, MAX_BLOB))
-        except CorruptError as error:
-            raise CorruptError(f"{url}: {error.message}", error.hint) from error
 
     @cached_property
     def first_tiles(self) -> list[int]:

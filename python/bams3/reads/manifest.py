@@ -22,6 +22,8 @@ VERSION = (1, 1)
 METADATA = "_metadata.json"
 SPILL = "_spill"
 UNMAPPED = "unmapped"
+INDEX_ENDINGS = (".tiles", ".hint", ".slices")
+"""How the names of objects in `_index/` end."""
 MAX_HEADER = 1 << 30
 MAX_BLOB = 1 << 30
 _LONGEST_NAME = 80

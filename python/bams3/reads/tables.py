@@ -9,19 +9,22 @@ round later.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from bams3 import _core
 from bams3.errors import Bams3Error, CorruptError, NotFoundError
 from bams3.reads.manifest import MAX_BLOB, hint_key, table_hint, table_key
 
 if TYPE_CHECKING:
-    from bams3._core import Index, TableRow
+    from bams3._core import Index, Slices, TableRow
+    from bams3.reads.manifest import SliceTable
     from bams3.storage import Store
 
+T = TypeVar("T")
 LARGE = 8192
 """Up to so many tiles a dataset has no tables: its manifest is then 0.1 MB larger at most."""
 WORTH = 128
@@ -72,14 +75,26 @@ def load(store: Store, index: Index, tids: Collection[int] | None = None) -> Non
         _take(index, table, data, store.url_of(key))
 
 
-def is_table(data: bytes, table: TableRow) -> bool:
+def read_slices(store: Store, table: SliceTable) -> Slices:
+    """Read the slices of all tiles; raises as `load`."""
+    data, url = store.get(table.key), store.url_of(table.key)
+    if not is_table(data, table):
+        raise CorruptError(f"{url}: fails its checksum")
+    return _parsed(_core.Slices.from_bytes, data, url)
+
+
+def is_table(data: bytes, table: TableRow | SliceTable) -> bool:
     """Whether these are the bytes of a table."""
     return len(data) == table.size and _core.hash64(data) == table.digest
 
 
 def _take(index: Index, table: TableRow, data: bytes, url: str) -> None:
+    _parsed(partial(index.load, table.tid), data, url)
+
+
+def _parsed(parse: Callable[[bytes], T], data: bytes, url: str) -> T:
     try:
-        index.load(table.tid, _core.zstd_decompress(data, MAX_BLOB))
+        return parse(_core.zstd_decompress(data, MAX_BLOB))
     except CorruptError as error:
         raise CorruptError(f"{url}: {error.message}", error.hint) from error
 

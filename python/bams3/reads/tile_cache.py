@@ -60,10 +60,11 @@ class TileCache:
         try:
             yield entry
         except BaseException:
-            entry.broken = True
+            with self._lock:
+                if self._held.get(key) is entry:
+                    self._drop(key)
             raise
-        finally:
-            self._settle(key, entry)
+        self._settle(key, entry)
 
     def _settle(self, key: Hashable, entry: _Entry) -> None:
         """Count what has been made since, and drop what is too much."""
@@ -72,8 +73,6 @@ class TileCache:
                 return  # dropped meanwhile
             self._size += entry.size - entry.counted
             entry.counted = entry.size
-            if entry.broken:
-                self._drop(key)
             while self._size > self._limit:
                 self._drop(next(iter(self._held)))
 
@@ -85,7 +84,6 @@ class _Entry:
     """What is held of a tile: its columns until all slices are made, and the slices."""
 
     def __init__(self) -> None:
-        self.broken = False
         self.size = 0
         self.counted = 0
         """What the cache knows of the size."""

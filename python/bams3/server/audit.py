@@ -26,8 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from bams3.errors import Bams3Error, CorruptError, NotFoundError, StorageError
+from bams3.reads.manifest import INDEX_ENDINGS
 from bams3.server.app import Access
-from bams3.server.keys import DATASET_INDEXES, INDEXES
+from bams3.server.keys import INDEXES
 from bams3.server.loci import LocusMap, build, contig_names, dataset_loci, fasta_loci
 from bams3.server.resources import Resource
 from bams3.server.roots import Root
@@ -166,7 +167,7 @@ class _Loci:
     def of(self, access: Access, sent: int) -> list[str] | None:
         """Return the places that were sent, None where that cannot be told."""
         key, root = access.key.lower(), access.root
-        if key.endswith((*INDEXES, *DATASET_INDEXES)):
+        if key.endswith((*INDEXES, *INDEX_ENDINGS)):
             return []
         spans = _sent(access.spans, sent)
         try:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from bams3.errors import NotFoundError
+from bams3.reads.manifest import INDEX_ENDINGS
 from bams3.server.messages import Refusal
 
 LONGEST = 1024
@@ -24,10 +25,9 @@ DATA = (
     ".bw", ".bigwig", ".bb", ".bigbed",
 )  # fmt: skip
 EXTENSIONS = (*DATA, *INDEXES)
-DATASET_INDEXES = (".tiles", ".hint", ".slices")
 _DATASET = re.compile(
     r"(?:.*/)?[^/]+\.bams3/(?:_metadata\.json|_header\.[0-9a-f]+\.zst|data/.+\.chunk"
-    r"|_index/[^/]+\.(?:tiles|hint|slices))"
+    rf"|_index/[^/]+(?:{'|'.join(map(re.escape, INDEX_ENDINGS))}))"
 )
 _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _HIDING = re.compile(r"%(?:2[Ff]|5[Cc]|00)")
