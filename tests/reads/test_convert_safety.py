@@ -18,6 +18,8 @@ import pytest
 from bams3.errors import ExistsError
 from bams3.reads.clean import clean
 from bams3.reads.convert import convert
+from bams3.reads.tables import Table
+from bams3.reads.writer import Destination
 from tests.reads import made
 
 MIB = 1 << 20
@@ -93,6 +95,19 @@ def test_of_two_conversions_to_one_place_one_succeeds(
     lines = made.dataset(url)[1]
     assert any(len(lines) == 8000 and lines == expected(text, tmp_path) for text in texts)
     assert set(made.objects(url)) == made.manifest_of(url).keys() | {"_metadata.json"}
+
+
+def test_the_slower_conversion_leaves_nothing_although_the_faster_one_has_not_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_hints = Destination._put_hints
+
+    def late(self: Destination, tables: list[Table]) -> None:
+        time.sleep(1)  # between the commit and the end of the faster one
+        put_hints(self, tables)
+
+    monkeypatch.setattr(Destination, "_put_hints", late)
+    test_of_two_conversions_to_one_place_one_succeeds((1, 2), tmp_path)
 
 
 def expected(text: bytes, folder: Path) -> list[str]:

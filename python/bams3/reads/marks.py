@@ -6,7 +6,9 @@ deletes what it wrote could take it from the other. Therefore each one
 1. puts a mark `running` before its first object;
 2. before it deletes anything puts a mark `deleting`, then looks for other marks `running`: if
    there are any, it deletes nothing, and leaves that to `bams3 clean`;
-3. before it publishes waits until there is no mark `deleting`, then looks for all of its objects.
+3. before it publishes waits until there is no mark `deleting`, then looks for all of its objects;
+4. if another one has published first, waits a while for that one's mark `running` to go, so that
+   it may delete what it wrote.
 
 Whoever looks in step 2 after the other's step 1 leaves its objects alone; whoever looked before it
 has put its mark `deleting` before that, and step 3 waits for it. A mark whose owner was killed
@@ -26,6 +28,8 @@ DELETING = "deleting"
 MARKS = (RUNNING, DELETING)
 PATIENCE = 60.0
 """Seconds after which a mark `deleting` is taken for one of a killed conversion."""
+ENDING = 10.0
+"""Seconds that a conversion needs at most, as a rule, from its commit to its end."""
 _PAUSE = 0.2
 
 
@@ -47,6 +51,12 @@ class Marks:
     def settle(self) -> None:
         """Wait until no other conversion deletes anything."""
         while any(time.monotonic() - since < PATIENCE for since in self._look()):
+            time.sleep(_PAUSE)
+
+    def outwait(self) -> None:
+        """Wait, `ENDING` seconds at most, until no other conversion is under way."""
+        until = time.monotonic() + ENDING
+        while self._others(RUNNING) and time.monotonic() < until:
             time.sleep(_PAUSE)
 
     def may_delete(self) -> bool:

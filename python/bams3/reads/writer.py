@@ -232,6 +232,7 @@ class Destination:
             else:
                 self._store.put_if_match(METADATA, data, self._etag)
         except (ExistsError, NotFoundError) as error:
+            self._marks.outwait()
             raise ExistsError(
                 f"{self._store.url}: another conversion has written a dataset here meanwhile",
                 _EXISTS_HINT,
