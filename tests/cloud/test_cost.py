@@ -24,15 +24,15 @@ def test_lines_sum_to_the_total() -> None:
 
 
 def test_a_genome_by_hand() -> None:
-    """30 GiB at 0.75 s a MiB and 1769 MB; 1920 shards, a second each; 4.7 million calls."""
-    seconds = 30 * 1024 * 0.75 + 1920
+    """30 GiB at 0.75 s a MiB and 1769 MB; 480 shards, a second each; 4.7 million calls."""
+    seconds = 30 * 1024 * 0.75 + 480
     expected = {
         "Lambda, compute": seconds * 1769 / 1024 * 1.66667e-5,
-        "Lambda, invocations": 1920 * 0.20e-6,
+        "Lambda, invocations": 480 * 0.20e-6,
         "Lambda, scratch disk": seconds * 3.5 * 3.09e-8,
-        "S3, reading": 1920 * 40 * 0.0004e-3,
-        "S3, writing and listing": 1920 * 4 * 0.005e-3,
-        "CloudWatch, logs": 1920 * 600 / 1e9 * 0.50,
+        "S3, reading": 480 * 52 * 0.0004e-3,
+        "S3, writing and listing": 480 * 4 * 0.005e-3,
+        "CloudWatch, logs": 480 * 600 / 1e9 * 0.50,
         "DynamoDB, loading calls": 4.7 * 0.625,
     }
     found = {line.what: line.dollars for line in calling(SETTINGS, Workload())}
@@ -50,7 +50,7 @@ def test_twice_as_much_costs_twice() -> None:
 def test_the_estimate_of_call_is_that_of_plan() -> None:
     lines = {line.what: line.dollars for line in calling(SETTINGS, Workload())}
     both = lines["Lambda, compute"] + lines["Lambda, invocations"]
-    assert Budget(1769).begin(30 * 2**30, 1920).dollars == pytest.approx(both, abs=1e-4)
+    assert Budget(1769).begin(30 * 2**30, 480).dollars == pytest.approx(both, abs=1e-4)
 
 
 def test_the_guide_shows_what_plan_says() -> None:

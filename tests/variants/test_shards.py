@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from bams3.errors import RegionError, UsageError
 from bams3.regions import Region
 from bams3.variants.index import Weight
-from bams3.variants.shards import Piece, check_cover, halves, plan, request, without
+from bams3.variants.job import LAST_BYTES, LEAST_BYTES, MOST_BYTES, shard_sizes
+from bams3.variants.shards import (
+    Piece,
+    bytes_of,
+    check_cover,
+    halves,
+    plan,
+    request,
+    without,
+)
 
 CONTIGS = {"a": 10_000, "HLA-A*01:01": 500, "b": 3_000}
 regions = st.builds(
@@ -40,9 +49,40 @@ def test_shards_of_equal_weight_cover_the_request_once(
     asked: list[Region], known: dict[str, list[Weight]], count: int
 ) -> None:
     pieces = request(asked, CONTIGS)
-    shards = plan(pieces, known.__getitem__, count=count)
+    total = bytes_of(pieces, known.__getitem__)
+    shards = plan(pieces, known.__getitem__, sizes=[total / count] * count)
     _covered_once(pieces, shards)
     assert len(shards) <= 2 * count + len(pieces)
+
+
+@given(
+    st.lists(regions, max_size=8), weights(), st.lists(st.floats(10, 1e6), min_size=1, max_size=9)
+)
+def test_shards_of_any_weight_cover_the_request_once(
+    asked: list[Region], known: dict[str, list[Weight]], sizes: list[float]
+) -> None:
+    pieces = request(asked, CONTIGS)
+    _covered_once(pieces, plan(pieces, known.__getitem__, sizes=sizes))
+
+
+def test_shards_have_the_weights_that_are_asked_for() -> None:
+    known = [Weight(at, at + 10, 10.0) for at in range(0, 10_000, 10)]
+    sizes = [6_000, 2_000, 1_000, 500, 500]
+    shards = plan([Piece("a", 0, 10_000)], lambda _: known, sizes=sizes)
+    found = [bytes_of(shard, lambda _: known) for shard in shards]
+    assert found == pytest.approx([*sizes[:4], 520], rel=0.01)
+
+
+@given(st.floats(1, 1e12), st.integers(1, 64))
+def test_sizes_of_shards_are_few_and_end_small(total: float, workers: int) -> None:
+    sizes = shard_sizes(total, workers)
+    assert sum(sizes) == pytest.approx(total)
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] <= MOST_BYTES
+    assert sizes[-1] <= LAST_BYTES
+    assert sizes[-1] >= LEAST_BYTES or len(sizes) == 1
+    rounds = len(sizes) / workers
+    assert rounds <= total / workers / MOST_BYTES + 5
 
 
 @given(st.lists(regions, max_size=8), st.integers(1, 5_000))
@@ -72,7 +112,7 @@ def _covered_once(pieces: list[Piece], shards: list[tuple[Piece, ...]]) -> None:
 
 def test_weights_balance_and_cuts_fall_where_there_are_no_reads() -> None:
     known = [Weight(0, 1_000, 900.0), Weight(1_000, 2_000, 100.0), Weight(5_000, 6_000, 1_000.0)]
-    one, other = plan([Piece("a", 0, 10_000)], lambda _: known, count=2)
+    one, other = plan([Piece("a", 0, 10_000)], lambda _: known, sizes=[1_010, 1_010])
     assert one[0].end == other[0].start
     assert 2_000 <= one[0].end <= 5_000
 

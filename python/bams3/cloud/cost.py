@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bams3.cloud.deployment import Settings
 from bams3.variants.cost import GB_SECOND, INVOCATION, guess
-from bams3.variants.job import BYTES_A_SHARD
+from bams3.variants.job import MOST_BYTES
 
 SCRATCH_GB_SECOND = 3.09e-8
 """Of the function's disk beyond 512 MB."""
@@ -17,7 +17,7 @@ TABLE_WRITE = 6.25e-7
 TABLE_GB_MONTH = 0.25
 LOG_GB = 0.50
 
-_GETS_A_SHARD, _PUTS_A_SHARD = 40, 4
+_GETS_A_SHARD, _PUTS_A_SHARD = 52, 4
 _LOG_BYTES_A_SHARD = 600
 _COPIES = 1
 """Items of a call; the indexes by gene and quality are small."""
@@ -69,7 +69,7 @@ def total(lines: Iterable[Line]) -> float:
 def calling(settings: Settings, load: Workload) -> list[Line]:
     """Return what calling and loading costs once."""
     size = load.samples * load.gib * (1 << 30)
-    shards = max(1.0, size / BYTES_A_SHARD)
+    shards = max(1.0, size / MOST_BYTES)
     seconds = guess(size, shards)
     scratch = max(0, settings.scratch_mb - 512) / 1024 * seconds
     price = GB_SECOND[settings.architecture]

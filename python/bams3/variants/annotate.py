@@ -6,7 +6,7 @@ import gzip
 import os
 import tempfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,9 @@ from bams3.variants.objects import Object, blocks
 from bams3.variants.observed import observe
 from bams3.variants.pipes import run
 from bams3.variants.reference import Reference, open_reference
-from bams3.variants.vcf import index_ending, open_vcf
+from bams3.variants.vcf import indexed, open_vcf
 
-_CALLS, _GENES, _SAID = "calls", "genes.gff3", "said"
+_CALLS, _GENES = "calls", "genes.gff3"
 _GZIP = b"\x1f\x8b"
 
 
@@ -85,10 +85,10 @@ def annotate(
         _name_contigs(folder / _GENES, fasta.contigs.keys() - named)
         path = fasta.local((contig for contig in lengths if contig in fasta.contigs), folder)
         made = f"out.{ending}"
-        _annotated(folder, os.path.abspath(path), url, made, storage)
-        index = _indexed(folder, made, lengths.values())
+        options, index = indexed(made, lengths.values())
+        _annotated(folder, os.path.abspath(path), url, options, storage)
         records, annotated = _count(folder / made)
-        publish(place.store, place.key, (folder / made, index))
+        publish(place.store, place.key, (folder / made, folder / index))
         digest = digest_of(folder / made)
         return AnnotateSummary(place.store.url_of(place.key), records, annotated, digest)
 
@@ -163,12 +163,11 @@ def _name_contigs(path: Path, contigs: Iterable[str]) -> None:
 
 # ---- the work ------------------------------------------------------------------------------------
 def _annotated(
-    folder: Path, fasta: str, url: str, made: str, storage: StorageOptions | None
+    folder: Path, fasta: str, url: str, options: Sequence[str], storage: StorageOptions | None
 ) -> None:
-    kind = "-Ob" if made.endswith("bcf") else "-Oz"
-    csq = ("csq", "--no-version", "--local-csq", "-f", fasta, "-g", _GENES, kind, _CALLS)
+    csq = ("csq", "--no-version", "--local-csq", "-f", fasta, "-g", _GENES, *options, _CALLS)
     try:
-        run([bcftools(*csq)], {_CALLS: blocks(url, storage)}, folder, made)
+        run([bcftools(*csq)], {_CALLS: blocks(url, storage)}, folder, "said")
     except CallError as error:
         said = error.message.rpartition("Error: ")[2].rstrip("' ")
         raise InputError(f"{url}: cannot be annotated: {said}", _hint(error)) from error
@@ -180,12 +179,6 @@ def _hint(error: CallError) -> str | None:
     if "REF allele" in error.message:
         return "give the FASTA that the calls were made with"
     return error.hint
-
-
-def _indexed(folder: Path, made: str, lengths: Iterable[int]) -> Path:
-    kind = "csi" if made.endswith("bcf") else index_ending(lengths)
-    run([bcftools("index", f"--{kind}", "-o", f"{made}.{kind}", made)], {}, folder, _SAID)
-    return folder / f"{made}.{kind}"
 
 
 def _count(path: Path) -> tuple[int, int]:

@@ -171,7 +171,7 @@ def _bcftools(caller: Caller, job: Job) -> list[str]:
         *("-T", job.padded, "-a", "FORMAT/AD,FORMAT/DP", "-Ou", "--", *job.reads),
     ]
     call = ["call", "--no-version", "-m", *_ploidy(caller, job)]
-    owned = ["view", "--no-version", *_owned(job)]
+    owned = ["view", "--no-version", *_owned(job)]  # targets of `call` lose records
     if caller.gvcf:  # blocks are made of owned sites alone
         return bcftools_pipe(pileup, [*owned, "-Ou"], [*call, "-g", caller.gvcf, "-Oz1"])
     return bcftools_pipe(pileup, [*call, "-v", "-Ou"], [*owned, *_thresholds(caller), "-Oz1"])

@@ -30,10 +30,14 @@ from bams3.variants.shards import Piece, Shard, bytes_of, check_cover, halves, p
 from bams3.variants.task import Receipt, Source, Task
 from bams3.variants.tile import call_tile
 
-BYTES_A_SHARD = 16 << 20
-"""Compressed reads of a shard where there are many: some seconds of work."""
+MOST_BYTES = 64 << 20
+"""Compressed reads of a shard where there are many: a quarter of a minute of work."""
+LAST_BYTES = 6 << 20
+"""Compressed reads of the last shards, at most: a second or two of work."""
 LEAST_BYTES = 1 << 18
 """Compressed reads that are worth a shard: starting the caller costs as much as calling them."""
+_ROUND = 2 / 3
+"""Of what is left, the part that the next shards of all workers take together."""
 TRIES = 3
 GIVE_UP_AFTER = 10
 """Failed shards after which no more are begun."""
@@ -82,7 +86,7 @@ def cut(
     workers: int,
     tile_bases: int | None,
 ) -> list[Shard]:
-    """Cut what is left of a request; the largest shards come first where they differ."""
+    """Cut what is left of a request."""
     left = without(prepared.pieces, (piece for receipt in done for piece in receipt.shard))
     if not left:
         return []
@@ -92,7 +96,7 @@ def cut(
         shards = plan(left, known.__getitem__, bases=tile_bases)
     else:
         total = bytes_of(left, known.__getitem__)
-        shards = plan(left, known.__getitem__, count=_count(total, workers))
+        shards = plan(left, known.__getitem__, sizes=shard_sizes(total, workers))
     if caller.gvcf:  # blocks are joined where one piece follows the other
         shards = [(piece,) for shard in shards for piece in shard]
     check_cover(left, shards)
@@ -105,10 +109,20 @@ def weight(prepared: Prepared, shards: Iterable[Shard]) -> float:
     return bytes_of([piece for shard in shards for piece in shard], known)
 
 
-def _count(total: float, workers: int) -> int:
-    """Return how many shards: enough to keep all workers busy to the end."""
-    many = max(4 * workers, int(total // BYTES_A_SHARD))
-    return max(1, min(many, int(total // LEAST_BYTES)), workers if total > LEAST_BYTES else 1)
+def shard_sizes(total: float, workers: int) -> list[float]:
+    """Return the bytes of each shard: few, as each one costs some, and the last ones small.
+
+    So no worker is idle for long at the end, however uneven the work turns out to be (factoring:
+    Hummel, Schonberg and Flynn, Communications of the ACM 35(8), 1992).
+    """
+    sizes: list[float] = []
+    left = total
+    while left > workers * LAST_BYTES:
+        size = min(MOST_BYTES, _ROUND * left / workers)
+        sizes += [size] * workers
+        left -= size * workers
+    count = max(1, min(workers, int(left // LEAST_BYTES)))
+    return [*sizes, *[left / count] * count]
 
 
 def _weights(prepared: Prepared, contig: str) -> list[Weight]:

@@ -19,7 +19,7 @@ from bams3.variants.preflight import Prepared
 from bams3.variants.shards import Piece, without
 from bams3.variants.task import RECEIPT, Receipt
 from bams3.variants.tile import shared_folder
-from bams3.variants.vcf import index_ending
+from bams3.variants.vcf import indexed
 
 _TILES = "tiles.vcf"
 
@@ -52,12 +52,13 @@ def merged(
         folder = Path(name)
         lines = _lines(store, ordered, caller, prepared.reference.url)
         output = f"calls.{ending}"
-        commands = _commands(prepared, caller, "-Ob" if ending == "bcf" else "-Oz")
+        lengths = (row.length for row in prepared.reference.contigs.values())
+        options, index = indexed(output, lengths)
         try:
-            run(commands, {_TILES: lines}, folder, output)
+            run(_commands(prepared, caller, options), {_TILES: lines}, folder, "said")
         except CallError as error:
             raise InputError(f"the calls cannot be merged: {error.message}", error.hint) from error
-        yield folder / output, _indexed(folder, output, prepared)
+        yield folder / output, folder / index
 
 
 def check_complete(pieces: Sequence[Piece], receipts: Sequence[Receipt]) -> None:
@@ -82,8 +83,8 @@ def _in_order(receipts: Sequence[Receipt], prepared: Prepared) -> list[Receipt]:
     return sorted(receipts, key=lambda r: (contigs[r.shard[0].contig], r.shard[0].start))
 
 
-def _commands(prepared: Prepared, caller: Caller, kind: str) -> list[list[str]]:
-    sort = ["sort", "-T", "sorting", kind]
+def _commands(prepared: Prepared, caller: Caller, options: Sequence[str]) -> list[list[str]]:
+    sort = ["sort", "-T", "sorting", *options]
     if caller.gvcf:
         return [bcftools(*sort, _TILES)]
     names = {piece.contig for piece in prepared.pieces}
@@ -136,13 +137,6 @@ def _header(text: bytes, reference: str) -> bytes:
         if not line.startswith((b"##bcftools_view", b"##commandline"))
     ]
     return b"\n".join(kept) + b"\n"
-
-
-def _indexed(folder: Path, output: str, prepared: Prepared) -> Path:
-    lengths = (row.length for row in prepared.reference.contigs.values())
-    kind = "csi" if output.endswith("bcf") else index_ending(lengths)
-    run([bcftools("index", f"--{kind}", "-o", f"{output}.{kind}", output)], {}, folder, "said")
-    return folder / f"{output}.{kind}"
 
 
 def digest_of(path: Path) -> str:

@@ -20,7 +20,7 @@ from bams3.variants.callers import bcftools
 from bams3.variants.merge import publish
 from bams3.variants.pipes import run
 from bams3.variants.store.header import Header
-from bams3.variants.vcf import Call, index_ending
+from bams3.variants.vcf import Call, indexed
 from bams3.variants.vcf_lines import vcf_lines
 
 Row = dict[str, Any]
@@ -162,19 +162,16 @@ def write_calls(
 def _write_indexed(
     lines: Iterator[str], header: Header, file: str, storage: StorageOptions | None
 ) -> None:
-    is_bcf = file.endswith(".bcf")
-    kind = "csi" if is_bcf else index_ending(header.contigs.values())
-    output = "calls.bcf" if is_bcf else "calls.vcf.gz"
+    output = "calls.bcf" if file.endswith(".bcf") else "calls.vcf.gz"
+    options, index = indexed(output, header.contigs.values())
     with tempfile.TemporaryDirectory(prefix="bams3-query-") as name:
         folder = Path(name)
-        view = bcftools("view", "--no-version", "-Ob" if is_bcf else "-Oz", "input")
-        index = bcftools("index", f"--{kind}", "-o", f"{output}.{kind}", output)
+        view = bcftools("view", "--no-version", *options, "input")
         try:
-            run([view], {"input": (f"{line}\n".encode() for line in lines)}, folder, output)
-            run([index], {}, folder, "said")
+            run([view], {"input": (f"{line}\n".encode() for line in lines)}, folder, "said")
         except CallError as error:
             raise InputError(f"{file}: the calls are no VCF: {error.message}") from error
         target, _, key = (file if "://" in file else str(Path(file).absolute())).rpartition("/")
         store = open_store(target or "/", storage)
-        publish(store, key, (folder / output, folder / f"{output}.{kind}"))
+        publish(store, key, (folder / output, folder / index))
         store.close()

@@ -7,7 +7,7 @@ finds, it keeps the records whose POS lies in them. The shards cover the request
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
 from typing import NamedTuple
 
 from bams3.errors import RegionError, UsageError
@@ -79,7 +79,7 @@ def plan(
     pieces: Sequence[Piece],
     weights: Callable[[str], Sequence[Weight]],
     *,
-    count: int | None = None,
+    sizes: Sequence[float] = (),
     bases: int | None = None,
 ) -> list[Shard]:
     """Cut pieces into shards, in order.
@@ -87,20 +87,19 @@ def plan(
     Args:
         pieces: The request, as `request` gives it.
         weights: The index of the alignments: bytes of reads by stretch of a contig.
-        count: About so many shards of equal weight, which end at stretches without reads where
-            some are near.
+        sizes: About so many bytes for each shard, in order. Shards end at stretches without reads
+            where some are near, so that there may be one less or more.
         bases: Instead, shards of one piece of at most so many bases.
 
     Raises:
-        UsageError: Neither or both of `count` and `bases` are given, or one is not positive.
+        UsageError: Neither or both of `sizes` and `bases` are given, or one is not positive.
     """
-    if (count is None) == (bases is None) or (count or bases or 0) < 1:
-        raise UsageError("the number of shards or of their bases must be given, and positive")
+    if bool(sizes) == (bases is not None) or min(*sizes, bases or 1, 1) <= 0:
+        raise UsageError("the sizes of shards in bytes or in bases must be given, and positive")
     if bases is not None:
         return [(part,) for piece in pieces for part in _steps(piece, bases)]
     atoms = [atom for piece in pieces for atom in _atoms(piece, weights(piece.contig))]
-    target = sum(atom.weight for atom in atoms) / (count or 1)
-    shards = list(_filled(atoms, target))
+    shards = list(_filled(atoms, sizes))
     check_cover(pieces, shards)
     return shards
 
@@ -139,14 +138,16 @@ def _atom(contig: str, start: int, end: int, size: float) -> _Atom:
     return _Atom(Piece(contig, start, end), size + (end - start) * PER_BASE, not size)
 
 
-def _filled(atoms: Sequence[_Atom], target: float) -> Iterator[Shard]:
+def _filled(atoms: Sequence[_Atom], sizes: Sequence[float]) -> Iterator[Shard]:
     """Fill one shard after the other; the last one takes what is not worth its own."""
+    targets = chain(sizes, repeat(sizes[-1]))
+    target = next(targets)
     held: list[Piece] = []
     weight, after = 0.0, sum(atom.weight for atom in atoms)
     for atom in atoms:
         if held and atom.empty and weight > (1 - SNAP) * target and after > SNAP * target:
             yield _joined(held)
-            held, weight = [], 0.0
+            held, weight, target = [], 0.0, next(targets)
         after -= atom.weight
         piece, left = atom.piece, atom.weight
         most = (1 + SNAP if atom.empty else 1.0) * target
@@ -156,7 +157,8 @@ def _filled(atoms: Sequence[_Atom], target: float) -> Iterator[Shard]:
                 held.append(part)
             if held:
                 yield _joined(held)
-            held, weight = [], 0.0
+            held, weight, target = [], 0.0, next(targets)
+            most = target
             if piece.start == piece.end:
                 break
         if piece.start < piece.end:

@@ -10,14 +10,17 @@ a small shard. They end with their parent.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from itertools import groupby
 from types import ModuleType
 
 _PARENT_DEATH = 1
+_PIPE_BYTES = 1 << 20
 NEXT = "//"
 """Between commands. No argument is this: names of reads have no slash, other paths have more."""
 
@@ -44,6 +47,7 @@ def main(arguments: list[str]) -> int:
 def _fork(bcftools: ModuleType, command: list[str]) -> int:
     """Start a command whose output is from now on the input of this process."""
     far, near = os.pipe()
+    _widen(near)
     child = os.fork()
     if not child:
         code = 1
@@ -62,6 +66,12 @@ def _fork(bcftools: ModuleType, command: list[str]) -> int:
     os.close(near)
     os.close(far)
     return child
+
+
+def _widen(pipe: int) -> None:
+    """Have a pipe hold more: whoever writes calls is not stopped so often."""
+    with suppress(AttributeError, OSError):  # another system, or more than the user may have
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def _run(bcftools: ModuleType, command: list[str]) -> int:

@@ -290,6 +290,13 @@ def contigs_of(path: str | os.PathLike[str]) -> dict[str, int]:
         return {contig.name: contig.length or 0 for contig in contigs}
 
 
-def index_ending(lengths: Iterable[int]) -> Literal["tbi", "csi"]:
-    """Return the kind of index for contigs of these lengths: tabix, unless one is too long."""
-    return "csi" if any(length > _INDEXED_BY_TBI for length in lengths) else "tbi"
+def indexed(output: str, lengths: Iterable[int]) -> tuple[list[str], str]:
+    """Return how to tell bcftools to write a file and its index, and the name of the index.
+
+    Args:
+        output: Name that ends with `.vcf.gz` or `.bcf`.
+        lengths: Of the contigs: the index is tabix, unless one is too long for it, or it is BCF.
+    """
+    is_bcf = output.endswith(".bcf")
+    kind = "csi" if is_bcf or any(length > _INDEXED_BY_TBI for length in lengths) else "tbi"
+    return ["-Ob" if is_bcf else "-Oz", f"-W={kind}", "-o", output], f"{output}.{kind}"
