@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pysam
@@ -24,9 +25,12 @@ from benchmarks.truth import Case, alleles, cases, score
 TILES = 10
 REGION = "20:1-5000000"
 PLAIN, WHOLE, SPLIT = "plain bcftools on BAM", "whole.vcf.gz", "split.vcf.gz"
+ALONE = "1 on one CPU"
 SMALL = "20:2000001-2100000"
 HALVES = "20:1-2500000", "20:2500001-5000000"
-COLUMNS = ["input", "workers", "seconds", "CPU s", "of one (least-most)", "target"]
+COLUMNS = [
+    "input", "workers", "seconds", "CPU s", "of one (least-most)", "of one on one CPU", "target",
+]  # fmt: skip
 CALL = """{b} mpileup -d 1000000 -f {ref} -r {region} -a FORMAT/AD,FORMAT/DP -Ou {bam} \
 | {b} call -mv -Ou"""
 NORM = """{b} norm -f {ref} -c e -m -any -d exact -Ou | {b} sort -Oz -o {out} \
@@ -50,8 +54,9 @@ def tables(rounds: int) -> list[Table]:
         "records as that.",
         "A worker is a pipe of processes. `mpileup` takes one CPU and most of the time; the others "
         "(reading, `call`, `view`) run beside it where a second CPU is free. So on a machine of "
-        "two CPUs one worker already takes more than one of them. Plain with two: a pipe for each "
-        "half of the region at once, then `concat | norm | sort`; "
+        "two CPUs one worker already takes more than one of them. `1 on one CPU`: all of it held "
+        "on one (`taskset`), as where there are as many workers as CPUs. Plain with two: a pipe "
+        "for each half of the region at once, then `concat | norm | sort`; "
         f"{seam} of its records are others than those of the whole, at the seam.",
         "Of one: one worker's seconds by two workers' of the same round, the median.",
     ]
@@ -135,15 +140,27 @@ def _quietly(*words: str) -> None:
 # ---- how fast? -----------------------------------------------------------------------------------
 def _local(folder: Path, reference: Path, place: Path) -> dict[str, Command]:
     bam, found = folder / "x.bam", {}
-    for workers, regions, name in ((1, [REGION], WHOLE), (2, HALVES, SPLIT)):
+    for workers, regions, name in (
+        (ALONE, [REGION], WHOLE),
+        (1, [REGION], WHOLE),
+        (2, HALVES, SPLIT),
+    ):
         script = _plain(reference, regions, bam, place / name)
-        found[f"{PLAIN}, {workers}"] = Command(["bash", "-c", script])
+        found[f"{PLAIN}, {workers}"] = _held(Command(["bash", "-c", script]), workers)
     for kind in ("BAM", "BAMS3", "CRAM"):
-        for workers in (1, 2):
-            out = place / f"{kind}.{workers}.vcf.gz"
-            source = folder / f"x.{kind.lower()}"
-            found[f"{kind}, {workers}"] = _call(source, reference, out, workers)
+        for workers in (ALONE, 1, 2):
+            out = place / f"{kind}.{str(workers).replace(' ', '-')}.vcf.gz"
+            command = _call(folder / f"x.{kind.lower()}", reference, out, 2 if workers == 2 else 1)
+            found[f"{kind}, {workers}"] = _held(command, workers)
     return found
+
+
+def _held(command: Command, workers: int | str) -> Command:
+    """Hold one worker that is to be alone on one CPU there."""
+    if workers != ALONE:
+        return command
+    cpu = str(min(os.sched_getaffinity(0)))
+    return replace(command, words=["taskset", "-c", cpu, *command.words])
 
 
 def _plain(reference: Path, regions: Sequence[str], bam: Path, out: Path) -> str:
@@ -172,16 +189,18 @@ def _rows(table: Table, results: dict[str, Result]) -> None:
     """Add a row for each; a worker is a pipe of processes, so that one may use two CPUs."""
     for name, result in results.items():
         kind, _, workers = name.partition(", ")
-        gain, target = "", ""
+        gain, alone, target = "", "", ""
         if workers == "2":
             gains = _by_round(results[f"{kind}, 1"], result)
             gain = spread(gains)
+            if f"{kind}, {ALONE}" in results:
+                alone = spread(_by_round(results[f"{kind}, {ALONE}"], result))
             if kind != PLAIN:
                 target = f">= 1.8 of one: {verdict(1.8, statistics.median(gains))}"
-        elif kind == "BAMS3":
+        elif kind == "BAMS3" and workers == "1":
             times = _by_round(result, results["BAM, 1"])
             target = f"<= BAM: {spread(times)} x: {verdict(statistics.median(times), 1)}"
-        table.add(kind, workers, f"{result.wall:.2f}", f"{result.cpu:.2f}", gain, target)
+        table.add(kind, workers, f"{result.wall:.2f}", f"{result.cpu:.2f}", gain, alone, target)
 
 
 def _by_round(one: Result, other: Result) -> list[float]:
