@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -115,6 +116,14 @@ def test_weights_balance_and_cuts_fall_where_there_are_no_reads() -> None:
     one, other = plan([Piece("a", 0, 10_000)], lambda _: known, sizes=[1_010, 1_010])
     assert one[0].end == other[0].start
     assert 2_000 <= one[0].end <= 5_000
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"sizes": [1.0], "bases": 1}, {"sizes": [5.0, 0.0]}, {"bases": 0}]
+)
+def test_sizes_that_make_no_sense_are_refused(how: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="must be given, and positive"):
+        plan([Piece("a", 0, 10_000)], lambda _: [], **how)
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def plan(
     Raises:
         UsageError: Neither or both of `sizes` and `bases` are given, or one is not positive.
     """
-    if bool(sizes) == (bases is not None) or min(*sizes, bases or 1, 1) <= 0:
+    if bool(sizes) == (bases is not None) or min(*sizes, 1 if bases is None else bases, 1) <= 0:
         raise UsageError("the sizes of shards in bytes or in bases must be given, and positive")
     if bases is not None:
         return [(part,) for piece in pieces for part in _steps(piece, bases)]
