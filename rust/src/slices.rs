@@ -8,9 +8,9 @@ use crate::record::{iterate, Record};
 use crate::stream::{get_varint, put_varint, unzigzag, zigzag};
 
 /// A slice ends with so many records,
-const READS: u32 = 2048;
+const READS: u32 = 1024;
 /// or with the record that brings it to so many bytes.
-const BYTES: u64 = 1 << 20;
+const BYTES: u64 = 512 << 10;
 
 /// What lies in a slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -159,7 +159,7 @@ fn slices_are_runs_of_the_records() {
     for count in [5_000, 2_049] {
         let found = records(11, count);
         let slices = slices::of(&found).unwrap();
-        assert_eq!(slices.len() as u64, count.div_ceil(2_048));
+        assert_eq!(slices.len() as u64, count.div_ceil(1_024));
         let mut rest = iterate(&found);
         for slice in &slices {
             let part: Vec<Record> =
@@ -175,18 +175,18 @@ fn slices_are_runs_of_the_records() {
         assert_eq!(slices::measured(&found, &reads).unwrap(), slices);
         assert_ne!(slices::measured(&found, &[1_000]).unwrap(), slices);
     }
-    assert!(slices::of(&records(11, 2_048)).unwrap().is_empty());
+    assert!(slices::of(&records(11, 1_024)).unwrap().is_empty());
 }
 
 #[test]
-fn slices_of_long_reads_are_a_mebibyte() {
+fn slices_of_long_reads_are_half_a_mebibyte() {
     let bases = "ACGT".repeat(75_000);
     let text: String =
         (1..8).map(|at| format!("r{at}\t0\tc\t{at}\t9\t300000M\t*\t0\t0\t{bases}\t*\n")).collect();
     let header = Header::new(b"@SQ\tSN:c\tLN:900000\n", None).unwrap();
     let records = crate::sam::parse_sam(text.as_bytes(), &header, 1).unwrap().data;
     let reads: Vec<u32> = slices::of(&records).unwrap().iter().map(|slice| slice.reads).collect();
-    assert_eq!(reads, [3, 3, 1]);
+    assert_eq!(reads, [2, 2, 2, 1]);
 }
 
 #[test]

@@ -120,7 +120,7 @@ def test_golden_datasets_have_tables_and_hints(profile: str) -> None:
 @pytest.mark.parametrize("profile", make_golden.PROFILES)
 def test_golden_datasets_have_slices(profile: str) -> None:
     slices = Dataset.open(VERSIONS[-1] / f"sliced.{profile}").slices
-    assert slices and [len(tile) for tile in slices] == [2, 0]
+    assert slices and [len(tile) for tile in slices] == [3, 0]
     assert slices[0][0].reach > slices[0][1].pos
 
 
