@@ -26,6 +26,7 @@ TILES = 10
 REGION = "20:1-5000000"
 PLAIN, WHOLE, SPLIT = "plain bcftools on BAM", "whole.vcf.gz", "split.vcf.gz"
 ALONE = "1 on one CPU"
+WORKERS = {ALONE: 1, "1": 1, "2": 2}
 SMALL = "20:2000001-2100000"
 HALVES = "20:1-2500000", "20:2500001-5000000"
 COLUMNS = [
@@ -140,24 +141,21 @@ def _quietly(*words: str) -> None:
 # ---- how fast? -----------------------------------------------------------------------------------
 def _local(folder: Path, reference: Path, place: Path) -> dict[str, Command]:
     bam, found = folder / "x.bam", {}
-    for workers, regions, name in (
-        (ALONE, [REGION], WHOLE),
-        (1, [REGION], WHOLE),
-        (2, HALVES, SPLIT),
-    ):
+    for way, workers in WORKERS.items():
+        regions, name = ([REGION], WHOLE) if workers == 1 else (HALVES, SPLIT)
         script = _plain(reference, regions, bam, place / name)
-        found[f"{PLAIN}, {workers}"] = _held(Command(["bash", "-c", script]), workers)
+        found[f"{PLAIN}, {way}"] = _held(Command(["bash", "-c", script]), way)
     for kind in ("BAM", "BAMS3", "CRAM"):
-        for workers in (ALONE, 1, 2):
-            out = place / f"{kind}.{str(workers).replace(' ', '-')}.vcf.gz"
-            command = _call(folder / f"x.{kind.lower()}", reference, out, 2 if workers == 2 else 1)
-            found[f"{kind}, {workers}"] = _held(command, workers)
+        for way, workers in WORKERS.items():
+            out = place / f"{kind}.{way.replace(' ', '-')}.vcf.gz"
+            command = _call(folder / f"x.{kind.lower()}", reference, out, workers)
+            found[f"{kind}, {way}"] = _held(command, way)
     return found
 
 
-def _held(command: Command, workers: int | str) -> Command:
+def _held(command: Command, way: str) -> Command:
     """Hold one worker that is to be alone on one CPU there."""
-    if workers != ALONE:
+    if way != ALONE:
         return command
     cpu = str(min(os.sched_getaffinity(0)))
     return replace(command, words=["taskset", "-c", cpu, *command.words])

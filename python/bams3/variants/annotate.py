@@ -167,7 +167,7 @@ def _annotated(
 ) -> None:
     csq = ("csq", "--no-version", "--local-csq", "-f", fasta, "-g", _GENES, *options, _CALLS)
     try:
-        run([bcftools(*csq)], {_CALLS: blocks(url, storage)}, folder, "said")
+        run([bcftools(*csq)], {_CALLS: blocks(url, storage)}, folder)
     except CallError as error:
         said = error.message.rpartition("Error: ")[2].rstrip("' ")
         raise InputError(f"{url}: cannot be annotated: {said}", _hint(error)) from error

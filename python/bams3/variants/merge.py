@@ -55,7 +55,7 @@ def merged(
         lengths = (row.length for row in prepared.reference.contigs.values())
         options, index = indexed(output, lengths)
         try:
-            run(_commands(prepared, caller, options), {_TILES: lines}, folder, "said")
+            run(_commands(prepared, caller, options), {_TILES: lines}, folder)
         except CallError as error:
             raise InputError(f"the calls cannot be merged: {error.message}", error.hint) from error
         yield folder / output, folder / index

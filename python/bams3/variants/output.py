@@ -168,7 +168,7 @@ def _write_indexed(
         folder = Path(name)
         view = bcftools("view", "--no-version", *options, "input")
         try:
-            run([view], {"input": (f"{line}\n".encode() for line in lines)}, folder, "said")
+            run([view], {"input": (f"{line}\n".encode() for line in lines)}, folder)
         except CallError as error:
             raise InputError(f"{file}: the calls are no VCF: {error.message}") from error
         target, _, key = (file if "://" in file else str(Path(file).absolute())).rpartition("/")

@@ -27,7 +27,7 @@ def run(
     commands: Sequence[Sequence[str]],
     feeds: Mapping[str, Iterable[bytes]],
     folder: Path,
-    output: str,
+    output: str = os.devnull,
     deadline: float | None = None,
 ) -> None:
     """Run commands in a folder, each reading what the one before writes.
@@ -36,7 +36,7 @@ def run(
         commands: Programs with their arguments.
         feeds: Streams for the first command, by the file name under which it finds each of them.
         folder: Where it runs.
-        output: File in the folder for what the last command writes.
+        output: File in the folder for what the last command writes to standard output.
         deadline: `time.monotonic()` at which all is stopped.
 
     Raises:

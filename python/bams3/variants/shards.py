@@ -150,15 +150,14 @@ def _filled(atoms: Sequence[_Atom], sizes: Sequence[float]) -> Iterator[Shard]:
             held, weight, target = [], 0.0, next(targets)
         after -= atom.weight
         piece, left = atom.piece, atom.weight
-        most = (1 + SNAP if atom.empty else 1.0) * target
-        while weight + left > most and weight + left + after > (1 + SNAP) * target:
+        slack = 1 + SNAP if atom.empty else 1.0
+        while weight + left > slack * target and weight + left + after > (1 + SNAP) * target:
             piece, left, part = _cut(piece, left, target - weight)
             if part is not None:
                 held.append(part)
             if held:
                 yield _joined(held)
             held, weight, target = [], 0.0, next(targets)
-            most = target
             if piece.start == piece.end:
                 break
         if piece.start < piece.end:
