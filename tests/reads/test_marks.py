@@ -70,6 +70,21 @@ def test_one_that_fails_leaves_what_another_may_use(store_url: str, pool: Execut
     assert keys(store_url) == set()
 
 
+def test_one_that_goes_on_is_waited_for_only_so_long(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = Marks(open_store(store_url)), Marks(open_store(store_url))
+    monkeypatch.setattr(marks, "ENDING", 0.4)
+    one.begin()
+    began = time.monotonic()
+    two.outwait()
+    assert 0.4 <= time.monotonic() - began < 5
+    monkeypatch.setattr(marks, "ENDING", 60.0)
+    one.end()
+    two.outwait()
+    assert time.monotonic() - began < 10
+
+
 def test_publishing_waits_for_one_that_deletes(store_url: str) -> None:
     one, two = Marks(open_store(store_url)), Marks(open_store(store_url))
     one.begin()

@@ -74,6 +74,20 @@ def test_shards_have_the_weights_that_are_asked_for() -> None:
     assert found == pytest.approx([*sizes[:4], 520], rel=0.01)
 
 
+def test_a_shard_that_ends_in_a_gap_is_followed_by_one_of_the_next_size() -> None:
+    known = [Weight(0, 1_000, 1_000.0), Weight(5_000, 6_000, 300.0)]
+    shards = plan([Piece("a", 0, 10_000)], lambda _: known, sizes=[1_050, 100])
+    found = [bytes_of(shard, lambda _: known) for shard in shards]
+    assert found == pytest.approx([1_002, 100, 100, 118], rel=0.01)
+
+
+def test_a_gap_is_not_cut_to_make_a_shard_a_little_smaller() -> None:
+    """Neither is it where it had to be cut before: its rest of 10 goes whole into a shard of 9."""
+    known = [Weight(7_500, 10_000, 45.0)]  # and 15 for the bases before
+    shards = plan([Piece("a", 0, 10_000)], lambda _: known, sizes=[5, 9])
+    assert [shard[-1].end for shard in shards[:2]] == [2_500, 7_500]
+
+
 @given(st.floats(1, 1e12), st.integers(1, 64))
 def test_sizes_of_shards_are_few_and_end_small(total: float, workers: int) -> None:
     sizes = shard_sizes(total, workers)
